@@ -1,0 +1,81 @@
+"""Every error that Swirl raises on purpose.
+
+The tree::
+
+    Exception
+    ├── Invalid                 raised by a user's stage: this record is invalid
+    └── SwirlError
+        ├── DefinitionError     a pipeline, stage, metric or ratio was defined wrongly (also a ValueError)
+        ├── SettingsError       a setting has an unusable value (also a ValueError)
+        ├── FrameError          bytes that are no frame; ``cause`` says why (also a ValueError)
+        ├── SnapshotError       a snapshot that cannot be restored (also a ValueError)
+        └── MissingExtraError   an optional dependency is not installed (also an ImportError)
+
+Nothing of this reaches a running pipeline: definition and settings errors are raised while the pipeline is being
+written down, the others on the side of the monitor.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DefinitionError",
+    "FrameError",
+    "Invalid",
+    "MissingExtraError",
+    "SettingsError",
+    "SnapshotError",
+    "SwirlError",
+]
+
+
+class Invalid(Exception):  # noqa: N818 - it reads as a statement about the record, not as an error of the program
+    """Raise it inside a stage to say that the record is invalid, and why.
+
+    Args:
+        reason: a short, stable description such as ``"text missing"``; it becomes a label, so keep values of
+            the record out of it.
+
+    Example:
+        >>> raise Invalid("text missing")
+        Traceback (most recent call last):
+        swirl.errors.Invalid: text missing
+    """
+
+    def __init__(self, reason: str = "invalid") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SwirlError(Exception):
+    """The root of all errors that Swirl raises on purpose."""
+
+
+class DefinitionError(SwirlError, ValueError):
+    """A pipeline, stage, metric or ratio was defined wrongly; the message says what to write instead."""
+
+
+class SettingsError(SwirlError, ValueError):
+    """A setting has an unusable value; the message names the variable and the values that it takes."""
+
+
+class FrameError(SwirlError, ValueError):
+    """Bytes that cannot be read as a frame.
+
+    Attributes:
+        cause: one of ``too_large``, ``truncated``, ``foreign``, ``version``, ``values``; used as a metric label.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class SnapshotError(SwirlError, ValueError):
+    """A snapshot cannot be restored: it is damaged, or of a version that this Swirl does not know."""
+
+
+class MissingExtraError(SwirlError, ImportError):
+    """An optional dependency is not installed; the message quotes the extra to install."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed. Install it with: pip install 'swirl-monitor[{extra}]'")

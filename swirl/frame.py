@@ -1,0 +1,257 @@
+"""The wire: one frame is one flush of one emitter. ``docs/frame.md`` describes it for other languages.
+
+Frames are MessagePack maps with short keys. Readers ignore keys that they do not know, so that fields can be added;
+a change that old readers would misread raises :data:`SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from swirl.errors import FrameError
+
+__all__ = [
+    "MAX_BYTES",
+    "SCHEMA",
+    "Definition",
+    "Frame",
+    "RatioDefinition",
+    "Slice",
+    "StageDefinition",
+    "Summary",
+    "Tick",
+    "Verdict",
+    "decode",
+    "definition_hash",
+    "encode",
+]
+
+SCHEMA = 1
+"""The version of the format that this module writes; it reads this one only."""
+
+MAX_BYTES = 1_000_000
+"""Larger records are refused unread: Kafka's default limit of a message."""
+
+_LATEST_MS = 1 << 53
+
+
+class StageDefinition(msgspec.Struct, frozen=True, omit_defaults=True, rename={"validates": "valid"}):
+    """What the monitor must know of a stage.
+
+    Attributes:
+        name: unique in its pipeline.
+        after: names of the stages whose output it takes; empty for a source.
+        validates: it can call a record invalid.
+        predicts: ``"label"``, ``"number"`` or ``""``.
+        features: names of the features that it reports.
+    """
+
+    name: str
+    after: tuple[str, ...] = ()
+    validates: bool = False
+    predicts: str = ""
+    features: tuple[str, ...] = ()
+
+
+class RatioDefinition(msgspec.Struct, frozen=True):
+    """A ratio of two counters, possibly of two stages.
+
+    Attributes:
+        name: unique in its pipeline.
+        numerator: ``(stage, counter)``; counters are those of :class:`Slice` or the user's own.
+        denominator: ``(stage, counter)``.
+    """
+
+    name: str
+    numerator: tuple[str, str]
+    denominator: tuple[str, str]
+
+
+class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The stage graph, which travels with the frames so that the monitor needs no configuration."""
+
+    stages: tuple[StageDefinition, ...]
+    ratios: tuple[RatioDefinition, ...] = ()
+
+
+class Summary(msgspec.Struct, frozen=True, array_like=True):
+    """A distribution on the wire: the array ``[count, total, digest]``.
+
+    Attributes:
+        count: how many numbers.
+        total: their sum.
+        digest: a DataSketches ``tdigest_float``, serialised.
+    """
+
+    count: int
+    total: float
+    digest: bytes
+
+
+class Slice(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"stage": "s", "version": "v", "bucket_ms": "b", "counters": "c", "categories": "k", "distributions": "d"},
+):
+    """What one version of one stage did in one second of event time.
+
+    Attributes:
+        stage: its name.
+        version: the version that did it, or ``""``.
+        bucket_ms: start of the second, milliseconds since 1970.
+        counters: ``records`` in, ``invalid``, ``errors``, ``out``, ``predictions``, ``nulls`` and ``values`` (of
+            features), ``hook_errors``, ``non_finite``, ``null:<feature>``, and the user's own names.
+        categories: counts by label: ``reason``, ``error``, ``label``, ``feature:<name>``.
+        distributions: ``latency`` (seconds), ``prediction``, ``feature:<name>``, and the user's own names.
+    """
+
+    stage: str
+    version: str
+    bucket_ms: int
+    counters: dict[str, float] = {}
+    categories: dict[str, dict[str, int]] = {}
+    distributions: dict[str, Summary] = {}
+
+
+class Frame(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    tag_field="t",
+    tag="f",
+    rename={
+        "schema": "v",
+        "emitter": "e",
+        "sequence": "n",
+        "pipeline": "p",
+        "sent_ms": "ms",
+        "covers": "cv",
+        "definition_hash": "h",
+        "definition": "def",
+        "slices": "s",
+        "dropped": "dr",
+        "failed": "fa",
+        "goodbye": "bye",
+    },
+):
+    """One flush of one emitter. Without slices it is a heartbeat.
+
+    Attributes:
+        pipeline: its name, also the key on Kafka.
+        emitter: 16 bytes, new for each process and each fork.
+        sequence: 1, 2, 3, ... of this emitter.
+        sent_ms: the emitter's clock at the flush.
+        covers: event time ``[from, to)`` that this frame makes complete for this emitter. From one frame to the next
+            it has no gap unless something was lost.
+        definition_hash: 16 bytes that stand for the definition.
+        definition: the definition itself: in the first frame, when it changed, and once a minute.
+        slices: what was counted.
+        dropped: records that were dropped by this emitter since it started, for want of space.
+        failed: frames that could not be delivered since it started.
+        goodbye: the emitter stops on purpose; its silence means nothing.
+        schema: see :data:`SCHEMA`.
+    """
+
+    pipeline: str
+    emitter: bytes
+    sequence: int
+    sent_ms: int
+    covers: tuple[int, int]
+    definition_hash: bytes
+    definition: Definition | None = None
+    slices: tuple[Slice, ...] = ()
+    dropped: int = 0
+    failed: int = 0
+    goodbye: bool = False
+    schema: int = SCHEMA
+
+
+class Tick(msgspec.Struct, frozen=True, tag_field="t", tag="i", rename={"schema": "v", "pipeline": "p"}):
+    """Time passes for a pipeline that says nothing. The owner of the log appends it."""
+
+    pipeline: str
+    schema: int = SCHEMA
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the monitor tells a pipeline about itself.
+
+    Attributes:
+        state: ``"healthy"``; ``"degraded"``: something is wrong, what comes out is still usable; ``"tripped"``: a
+            named fault makes what comes out wrong or lost.
+        since_ms: when the state began, event time; 0 while nothing is known.
+        incident: identity of the incident behind it, ``""`` for none.
+        stage: the root stage, ``""`` for none.
+        cause: the words of the cause, ``""`` for none.
+    """
+
+    state: Literal["healthy", "degraded", "tripped"] = "healthy"
+    since_ms: int = 0
+    incident: str = ""
+    stage: str = ""
+    cause: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Frame | Tick)
+
+
+def encode(record: Frame | Tick) -> bytes:
+    """Bytes for the log."""
+    return _encoder.encode(record)
+
+
+def decode(payload: bytes) -> Frame | Tick:
+    """Read a record of the log.
+
+    Raises:
+        FrameError: with a ``cause`` for the counters: ``too_large``, ``foreign`` (no record of Swirl), ``version``
+            (a schema that this version does not read) or ``values`` (fields that make no sense).
+    """
+    if len(payload) > MAX_BYTES:
+        raise FrameError("too_large", f"{len(payload)} bytes; at most {MAX_BYTES} are read")
+    try:
+        record = _decoder.decode(payload)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _why_unreadable(payload, error) from None
+    if record.schema != SCHEMA:
+        raise FrameError("version", f"schema {record.schema}; this Swirl reads schema {SCHEMA}")
+    if isinstance(record, Frame):
+        _check(record)
+    return record
+
+
+def definition_hash(definition: Definition) -> bytes:
+    """16 bytes that stand for a definition."""
+    from hashlib import blake2b  # noqa: PLC0415 - needed once a process, and hashlib loads OpenSSL
+
+    return blake2b(_encoder.encode(definition), digest_size=16).digest()
+
+
+def _why_unreadable(payload: bytes, error: Exception) -> FrameError:
+    try:
+        raw: Any = msgspec.msgpack.decode(payload)
+    except Exception:  # noqa: BLE001 - whatever hostile bytes do to a decoder, they are foreign
+        return FrameError("foreign", "not MessagePack")
+    if not isinstance(raw, dict) or raw.get("t") not in ("f", "i"):
+        return FrameError("foreign", "MessagePack, but no record of Swirl")
+    if raw.get("v", SCHEMA) != SCHEMA:
+        return FrameError("version", f"schema {raw.get('v')!r}; this Swirl reads schema {SCHEMA}")
+    return FrameError("values", str(error))
+
+
+def _check(frame: Frame) -> None:
+    start, end = frame.covers
+    times = [start, end, frame.sent_ms, *(s.bucket_ms for s in frame.slices)]
+    if not (start <= end and all(0 <= t < _LATEST_MS for t in times)):
+        raise FrameError("values", "times outside [0, 2**53) milliseconds, or an end before its start")
+    if len(frame.emitter) != 16 or not 0 < frame.sequence < _LATEST_MS or not frame.pipeline:
+        raise FrameError("values", "no pipeline, an emitter id that is not 16 bytes, or a sequence below 1")
+    for piece in frame.slices:
+        if not all(0 <= n < _LATEST_MS for n in piece.counters.values()):
+            raise FrameError("values", f"a counter of stage {piece.stage!r} is negative, not finite or absurd")
+        if not all(0 <= n < _LATEST_MS for c in piece.categories.values() for n in c.values()):
+            raise FrameError("values", f"a category of stage {piece.stage!r} has a negative or absurd count")

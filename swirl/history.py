@@ -1,0 +1,105 @@
+"""What the last windows of a pipeline counted: the raw material of residuals and of diagnosis.
+
+Kept as plain counts per stage and version, so that detection, diagnosis and the figures that a person sees are all
+worked out from the same numbers. Incident windows are marked, and baselines leave them out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from swirl.frame import Definition
+
+__all__ = ["LENGTH", "History", "StageCounts", "WindowCounts"]
+
+LENGTH = 192
+"""How many windows are kept."""
+
+
+class StageCounts(msgspec.Struct, omit_defaults=True):
+    """What one version of one stage counted in one window.
+
+    Attributes:
+        records: that arrived.
+        invalid: of them.
+        errors: exceptions, of those that were not invalid.
+        out: records that it passed on.
+        predictions: valid predictions; the denominator of ``labels``.
+        labels: predictions by label.
+        nulls, values: feature values that were null, of all.
+        latency: geometric middle of the time per record, seconds (the median); 0 where nothing was measured.
+        latency_spread: standard deviation of its natural logarithm, from the quartiles.
+        counters: the user's own.
+        reasons: invalid records by reason, the five commonest.
+        error_types: errors by exception type, the five commonest.
+    """
+
+    records: int = 0
+    invalid: int = 0
+    errors: int = 0
+    out: int = 0
+    predictions: int = 0
+    labels: dict[str, int] = {}
+    nulls: int = 0
+    values: int = 0
+    latency: float = 0.0
+    latency_spread: float = 0.0
+    counters: dict[str, float] = {}
+    reasons: dict[str, int] = {}
+    error_types: dict[str, int] = {}
+
+
+class WindowCounts(msgspec.Struct, omit_defaults=True):
+    """One closed window of a pipeline.
+
+    Attributes:
+        start_ms: its start, event time.
+        stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or zero.
+        drift: ``(stage, feature)`` as ``"stage/feature"`` -> standardised drift (a z by the null law).
+        heard: stage name -> emitters heard in the window.
+        known: stage name -> emitters that should have been heard (those that said goodbye excepted).
+        lag_ms: log time minus newest event time when the window closed.
+        whole: the window was covered to its full length.
+        normal: it lies in no incident and may serve as baseline.
+    """
+
+    start_ms: int
+    stages: dict[str, dict[str, StageCounts]] = {}
+    drift: dict[str, float] = {}
+    heard: dict[str, int] = {}
+    known: dict[str, int] = {}
+    lag_ms: int = 0
+    whole: bool = True
+    normal: bool = True
+
+
+class History:
+    """The last :data:`LENGTH` windows of one pipeline, oldest first, without gaps in time.
+
+    Attributes:
+        window_ms: length of a window.
+        windows: oldest first.
+        definition: the stage graph now.
+    """
+
+    def __init__(self, window_ms: int, windows: list[WindowCounts] | None = None) -> None:
+        self.window_ms = window_ms
+        self.windows: list[WindowCounts] = windows or []
+        self.definition: Definition | None = None
+
+    def append(self, window: WindowCounts) -> None:
+        """Add the next window and let the oldest go."""
+        self.windows.append(window)
+        del self.windows[:-LENGTH]
+
+    def find(self, start_ms: int) -> WindowCounts | None:
+        """The window that starts then, if it is still kept."""
+        if not self.windows:
+            return None
+        index = (start_ms - self.windows[0].start_ms) // self.window_ms
+        if 0 <= index < len(self.windows) and self.windows[index].start_ms == start_ms:
+            return self.windows[index]
+        return next((w for w in self.windows if w.start_ms == start_ms), None)
