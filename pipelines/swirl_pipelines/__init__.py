@@ -1,0 +1,1 @@
+"""ML pipelines that run for real, instrumented with Swirl."""

@@ -1,0 +1,1 @@
+"""How a monitor is driven."""

@@ -1,0 +1,1 @@
+"""Anomalies joined into one incident, diagnosed, followed to its end."""

@@ -1,0 +1,1 @@
+"""What lives inside the user's pipeline: small, fast, never raises, never blocks."""

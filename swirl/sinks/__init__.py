@@ -1,0 +1,1 @@
+"""How effects leave: one dependency, one file."""

@@ -1,0 +1,1 @@
+"""One small ASGI app for both engines."""
