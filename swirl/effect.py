@@ -278,6 +278,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         second: a second fault that is likely beside the first, as a sentence, ``""`` for none.
         cost: what it cost against the baseline, as a sentence; only of a resolved incident.
         severity: ``"tripped"`` or ``"degraded"``: the verdict it gives.
+        reasons: reasons of the invalid records at the root stage and their shares in [0, 1], commonest first. They
+            may quote users' data, so they stand in no sentence: each sink shows them only if it is allowed to.
     """
 
     id: str
@@ -304,6 +306,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     version_line: str = ""
     second: str = ""
     cost: str = ""
+    reasons: tuple[tuple[str, float], ...] = ()
 
     @property
     def title(self) -> str:

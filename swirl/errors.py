@@ -9,6 +9,7 @@ The tree::
         ├── SettingsError       a setting has an unusable value (also a ValueError)
         ├── FrameError          bytes that are no frame; ``cause`` says why (also a ValueError)
         ├── SnapshotError       a snapshot that cannot be restored (also a ValueError)
+        ├── DeliveryError       a sink could not deliver an effect; tried again unless it is permanent
         └── MissingExtraError   an optional dependency is not installed (also an ImportError)
 
 Nothing of this reaches a running pipeline: definition and settings errors are raised while the pipeline is being
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 __all__ = [
     "DefinitionError",
+    "DeliveryError",
     "FrameError",
     "Invalid",
     "MissingExtraError",
@@ -72,6 +74,20 @@ class FrameError(SwirlError, ValueError):
 
 class SnapshotError(SwirlError, ValueError):
     """A snapshot cannot be restored: it is damaged, or of a version that this Swirl does not know."""
+
+
+class DeliveryError(SwirlError):
+    """A sink could not deliver an effect; the outlet in front of it decides what happens next.
+
+    Attributes:
+        retry_after: seconds before the next try, as the receiver asked; None leaves it to the backoff.
+        permanent: trying again cannot help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.permanent = permanent
 
 
 class MissingExtraError(SwirlError, ImportError):

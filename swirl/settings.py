@@ -124,5 +124,8 @@ class WatchSettings(Settings):
     slack_token: str = _setting("SWIRL_SLACK_TOKEN", "", "bot token (xoxb-...): threads and edits instead of single messages", secret=True)
     slack_channel: str = _setting("SWIRL_SLACK_CHANNEL", "", "channel for the bot, such as #ads-oncall")
     slack_url: str = _setting("SWIRL_SLACK_URL", "https://slack.com/api/", "where the bot talks to")
+    slack_show_labels: bool = _setting(
+        "SWIRL_SLACK_SHOW_LABELS", default=False, doc="1: reasons of invalid records may be shown in Slack"
+    )
     http: str = _setting("SWIRL_HTTP", "127.0.0.1:9464", "address of /metrics, /livez and /readyz; empty: none")
     state: str = _setting("SWIRL_STATE", "", "folder of the state; empty: ~/.local/state/swirl")
