@@ -1,0 +1,153 @@
+"""The words and numbers in which every sink tells of an incident: plain text, one meaning a word."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swirl.effect import Incident, Rival
+
+__all__ = [
+    "FIRST_LINE",
+    "changes",
+    "clock_time",
+    "cut",
+    "duration",
+    "headline",
+    "likely",
+    "plain",
+    "possible",
+    "probability",
+    "reasons",
+    "ruled_out",
+]
+
+FIRST_LINE = 120
+"""Characters that the first line of an incident has."""
+
+RULED_OUT = 0.05
+"""A rival with a smaller probability counts as ruled out."""
+
+
+def plain(text: str) -> str:
+    r"""One line without control characters, which names and labels of users may hold.
+
+    Example:
+        >>> plain("serve\x1b[31m\nads")
+        'serve [31m ads'
+    """
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def cut(text: str, size: int, mark: str = " … (cut)") -> str:
+    """At most ``size`` characters, with a word that something is missing.
+
+    Example:
+        >>> cut("a very long label", 14)
+        'a very … (cut)'
+    """
+    return text if len(text) <= size else text[: max(0, size - len(mark))].rstrip() + mark
+
+
+def clock_time(ms: int) -> str:
+    """Time of day, UTC.
+
+    Example:
+        >>> clock_time(1795230740000)
+        '03:12:20 UTC'
+    """
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%H:%M:%S} UTC"
+
+
+def duration(ms: int) -> str:
+    """A span of time in its two largest units.
+
+    Example:
+        >>> [duration(ms) for ms in (400, 40_000, 1_105_000, 7_260_000, 183_600_000)]
+        ['0.4 s', '40 s', '18 min 25 s', '2 h 1 min', '2 d 3 h']
+    """
+    seconds = ms / 1000
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = round(seconds)
+    for size, unit, part, lesser in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest} {lesser}" if rest else "")
+    return f"{whole} s"
+
+
+def headline(incident: Incident) -> str:
+    """``PIPELINE / STAGE: CAUSE since TIME``, or how it ended; at most :data:`FIRST_LINE` characters."""
+    where = plain(f"{incident.pipeline} / {incident.stage}" if incident.stage else incident.pipeline)
+    if incident.state == "resolved":
+        took = duration(incident.resolved_ms - incident.onset_ms)
+        end = f": resolved at {clock_time(incident.resolved_ms)} after {took}"
+    else:
+        version = f" {plain(incident.version)}" if incident.version else ""
+        end = f": {cut(plain(incident.cause) + version, 60)} since {clock_time(incident.onset_ms)}"
+    return cut(where, FIRST_LINE - len(end)) + end
+
+
+def changes(incident: Incident, size: int) -> str:
+    """The most telling numbers, usual and now, as many as fit: ``"a 1 → 2, b 3 → 4"``."""
+    told = ""
+    for piece in incident.evidence:
+        more = f"{', ' if told else ''}{plain(piece.name)} {plain(piece.usual)} → {plain(piece.now)}"
+        if len(told) + len(more) > size:
+            break
+        told += more
+    return told
+
+
+def likely(posterior: float) -> str:
+    """A probability in a sentence: never 0 or 100.
+
+    Example:
+        >>> likely(0.968), likely(0.9999), likely(0.0001)
+        ('97 % likely', 'over 99 % likely', 'under 1 % likely')
+    """
+    if posterior >= 0.995:
+        return "over 99 % likely"
+    return f"{100 * posterior:.0f} % likely" if posterior >= 0.005 else "under 1 % likely"
+
+
+def probability(posterior: float) -> str:
+    """A probability in a table.
+
+    Example:
+        >>> probability(0.968), probability(0.0002), probability(0.99999)
+        ('0.968', '< 0.001', '> 0.999')
+    """
+    if posterior < 0.0005:
+        return "< 0.001"
+    return f"{posterior:.3f}" if posterior < 0.9995 else "> 0.999"
+
+
+def ruled_out(incident: Incident, most: int = 5) -> str:
+    """The explanations that are ruled out: ``"bad deployment (no version changed), ..."``, or ``""``."""
+    return ", ".join(_rival(r) for r in [r for r in incident.rivals if r.posterior < RULED_OUT][:most])
+
+
+def possible(incident: Incident, most: int = 3) -> str:
+    """The explanations that are not ruled out: ``"input drift, 21 % likely (...)"``, or ``""``."""
+    open_rivals = [r for r in incident.rivals if r.posterior >= RULED_OUT][:most]
+    return "; ".join(_rival(r, f", {likely(r.posterior)}") for r in open_rivals)
+
+
+def reasons(incident: Incident, most: int = 3) -> str:
+    """The reasons of the invalid records: ``"99.7 % give the reason “text missing”."``, or ``""``."""
+    told = [f"{_percent(share)} give the reason “{plain(name)}”" for name, share in incident.reasons[:most]]
+    return ", ".join(told) + "." if told else ""
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.1f} %" if percent < 1 or 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def _rival(rival: Rival, chance: str = "") -> str:
+    where = f" at {plain(rival.stage)}" if rival.stage else ""
+    why = f" ({plain(rival.why)})" if rival.why else ""
+    return f"{plain(rival.cause)}{where}{chance}{why}"
