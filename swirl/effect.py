@@ -125,6 +125,9 @@ class Health(msgspec.Struct, omit_defaults=True):
         watermark_ms: event time up to which windows are closed.
         lag_ms: log time minus newest event time.
         labels_overflowed: records counted under "(other)".
+        unreadable: summaries inside frames that could not be read and were left out.
+        series: that are tracked.
+        series_refused: that were left out for being beyond the cap, counted at every window.
         budget_a_week: false alarms promised.
         alarms: that opened or joined incidents, since the start.
         false_alarms_expected: what the thresholds in force would have spent by chance since the start.
@@ -142,6 +145,9 @@ class Health(msgspec.Struct, omit_defaults=True):
     watermark_ms: int = 0
     lag_ms: int = 0
     labels_overflowed: int = 0
+    unreadable: int = 0
+    series: int = 0
+    series_refused: int = 0
     budget_a_week: float = 0.0
     alarms: int = 0
     false_alarms_expected: float = 0.0

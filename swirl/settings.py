@@ -95,7 +95,7 @@ class EmitterSettings(Settings):
 class MonitorSettings(Settings):
     """What decides."""
 
-    window_seconds: float = _setting("SWIRL_WINDOW_SECONDS", 10.0, "length of a window, event time", least=0.1)
+    window_seconds: float = _setting("SWIRL_WINDOW_SECONDS", 10.0, "length of a window, event time: whole seconds", least=1)
     lateness_seconds: float = _setting(
         "SWIRL_LATENESS_SECONDS", 5.0, "how long a window waits for late records after its end", least=0
     )
@@ -114,6 +114,14 @@ class MonitorSettings(Settings):
         "SWIRL_SILENCE_SECONDS", 10.0, "an emitter that said no goodbye and is not heard for so long is missing", above=0
     )
     series: int = _setting("SWIRL_SERIES", 20_000, "series per pipeline; further ones are counted and left out", least=1)
+
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window_seconds != int(self.window_seconds):
+            raise SettingsError(
+                f"SWIRL_WINDOW_SECONDS (window_seconds) is {self.window_seconds!r}; it must be a whole number of seconds"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""The pure core of one shard: records of a log in, effects out.
+
+No clock, no input or output, no threads, no randomness: the same log gives the same effects, byte for byte, whether it
+is read live, replayed, or read on after a snapshot was restored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from swirl.detector import Kind, detectors
+from swirl.errors import FrameError, SnapshotError
+from swirl.frame import decode
+from swirl.monitor.pipeline import PipelineMonitor
+from swirl.settings import MonitorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from swirl.detector import Detector
+    from swirl.effect import Effect
+
+__all__ = ["Monitor", "default_detectors"]
+
+_SNAPSHOT = 1
+_PIPELINES = 10_000
+
+
+def default_detectors(settings: MonitorSettings) -> dict[Kind, tuple[Detector, ...]]:
+    """The detectors that judge each kind of series where nobody says otherwise."""
+    found = detectors()
+    change = found["change"](warm_up=settings.warm_up_windows)  # type: ignore[call-arg] # of the built-in detector
+    silence, drift = found["silence"](), found["drift"](warm_up=settings.warm_up_windows)  # type: ignore[call-arg]
+    return {
+        Kind.RATE: (change, silence),
+        Kind.RATIO: (change,),
+        Kind.LEVEL: (change,),
+        Kind.POSITIVE: (change,),
+        Kind.DISTRIBUTION: (drift,),
+    }
+
+
+class Monitor:
+    """Folds the log of one shard.
+
+    Args:
+        settings: what decides; the default is read from nowhere.
+        detectors: kind of series -> its detectors; default: change and silence, drift for distributions.
+
+    Attributes:
+        refused: records that could not be read, by cause.
+        next_offset: the offset that comes next; lower ones have been folded already and are ignored.
+    """
+
+    def __init__(
+        self, settings: MonitorSettings | None = None, detectors: Mapping[Kind, Sequence[Detector]] | None = None
+    ) -> None:
+        self._settings = settings or MonitorSettings()
+        self._detectors = detectors or default_detectors(self._settings)
+        self._pipelines: dict[str, PipelineMonitor] = {}
+        self.refused: dict[str, int] = {}
+        self.next_offset = 0
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Names of the pipelines that were heard of."""
+        return tuple(self._pipelines)
+
+    def apply(self, offset: int, log_ms: int, payload: bytes) -> list[Effect]:
+        """Fold one record.
+
+        Args:
+            offset: its place in the log; what lies below ``next_offset`` is ignored.
+            log_ms: when the log took it, milliseconds since 1970.
+            payload: bytes of a frame or a tick. What cannot be read is counted in ``refused`` and never raises.
+
+        Returns:
+            What shall be done, in order.
+        """
+        steps = self.fold(offset, log_ms, payload)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                effects: list[Effect] = end.value
+                return effects
+
+    def fold(self, offset: int, log_ms: int, payload: bytes) -> Generator[None, None, list[Effect]]:
+        """:meth:`apply` in slices well below a millisecond: for engines that share their process with the pipeline."""
+        if offset < self.next_offset:
+            return []
+        self.next_offset = offset + 1
+        try:
+            record = decode(payload)
+        except FrameError as error:
+            self._refuse(error.cause)
+            return []
+        pipeline = self._pipelines.get(record.pipeline)
+        if pipeline is None:
+            if len(self._pipelines) >= _PIPELINES:
+                self._refuse("pipelines")
+                return []
+            pipeline = self._pipelines[record.pipeline] = self._new(record.pipeline)
+        return (yield from pipeline.apply(log_ms, record))
+
+    def _refuse(self, cause: str) -> None:
+        self.refused[cause] = self.refused.get(cause, 0) + 1
+
+    def _new(self, name: str) -> PipelineMonitor:
+        return PipelineMonitor(name, self._settings, self._detectors)
+
+    def snapshot(self) -> bytes:
+        """All state, from which :meth:`restore` goes on exactly."""
+        pipelines = {name: pipeline.snapshot() for name, pipeline in self._pipelines.items()}
+        state = {"schema": _SNAPSHOT, "next": self.next_offset, "refused": self.refused, "pipelines": pipelines}
+        return msgspec.msgpack.encode(state)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot.
+
+        Raises:
+            SnapshotError: it is damaged, or of a version that this Swirl does not know. The monitor is unchanged.
+        """
+        try:
+            state: dict[str, Any] = msgspec.msgpack.decode(snapshot)
+            if state["schema"] != _SNAPSHOT:
+                raise SnapshotError(f"the snapshot has version {state['schema']!r}; this Swirl reads version {_SNAPSHOT}")
+            pipelines = {}
+            for name, data in state["pipelines"].items():
+                pipelines[name] = self._new(name)
+                pipelines[name].restore(data)
+        except SnapshotError:
+            raise
+        except Exception as error:
+            raise SnapshotError(f"the snapshot is damaged: {error}") from error
+        self._pipelines, self.next_offset, self.refused = pipelines, state["next"], state["refused"]

@@ -1,0 +1,343 @@
+"""The fold of one pipeline: frames in, windows closed, points judged, incidents followed, effects out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from swirl.effect import Effect, Health, VerdictChanged, WindowClosed
+from swirl.frame import Definition, Frame, StageDefinition
+from swirl.history import LENGTH, History, StageCounts, WindowCounts
+from swirl.incident.life import Anomaly, Incidents
+from swirl.monitor.emitters import Emitters
+from swirl.monitor.judge import Judge, Judged
+from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
+from swirl.residual import InputModel, LoadModel, fit_input, fit_load
+from swirl.series import SeriesTable, count_stage, measure
+from swirl.window import EventClock, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from swirl.detector import Detector, Kind
+    from swirl.frame import Tick
+    from swirl.settings import MonitorSettings
+
+__all__ = ["PipelineMonitor"]
+
+_WHOLE = 0.99
+"""A window covered to this share counts as whole: emitters do not flush on its edges."""
+
+_REFRESH_WINDOWS = 60
+_EARLY_REFRESHES = frozenset({12, 16, 20, 25, 30, 40, 50})
+_LONGEST_GAP = 64
+"""Windows without any frame that are told one by one before the rest of the gap is skipped."""
+
+_LONGEST_COVER = 4 * LENGTH
+
+
+class PipelineMonitor:
+    """All that is known of one pipeline.
+
+    Args:
+        name: of the pipeline.
+        settings: of the monitor.
+        detectors: kind of series -> the detectors that judge it.
+    """
+
+    def __init__(self, name: str, settings: MonitorSettings, detectors: Mapping[Kind, Sequence[Detector]]) -> None:
+        self.name = name
+        self._settings = settings
+        self._log_ms = 0
+        self.window_ms = round(settings.window_seconds * 1000)
+        self._retained_windows = settings.retained_windows
+        self._clock = EventClock(
+            lateness_ms=round(settings.lateness_seconds * 1000),
+            skew_ms=round(settings.skew_seconds * 1000),
+            grace_ms=round(settings.silence_seconds * 1000),
+        )
+        self._emitters = Emitters(round(settings.silence_seconds * 1000))
+        self._definitions: dict[bytes, Definition] = {}
+        self._definition = Definition(())
+        self._next_ms = -1
+        self._open: dict[int, Window] = {}
+        self._closed: dict[int, tuple[Window, WindowClosed]] = {}
+        self._windows_closed = 0
+        self._history = History(self.window_ms)
+        self._judge = Judge(detectors, SeriesTable(settings.series), settings.false_alarms_a_week, self.window_ms)
+        self._models: tuple[dict[str, InputModel], dict[str, LoadModel]] = ({}, {})
+        self._incidents = Incidents(name, settings, None)
+        self._totals = RunningTotals()
+        self._health = Health(budget_a_week=settings.false_alarms_a_week)
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def apply(self, log_ms: int, record: Frame | Tick) -> Generator[None, None, list[Effect]]:
+        """Fold one record of the log; yields now and then, so that an engine may pause."""
+        effects: list[Effect] = []
+        self._log_ms = log_ms
+        if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
+            self._health.frames += 1
+            self._define(record)
+            yield from self._merge(log_ms, record)
+        self._emitters.notice_silence(log_ms)
+        watermark = self._clock.passed(log_ms)
+        if self._has_to_close(watermark):
+            effects += self._revise()
+            while (start := self._next_to_close(watermark)) is not None:
+                effects += yield from self._close(start, log_ms)
+        return effects
+
+    def _define(self, frame: Frame) -> None:
+        fresh = frame.definition is not None and frame.definition_hash not in self._definitions
+        if frame.definition is not None and fresh:
+            self._definitions[frame.definition_hash] = frame.definition
+        if fresh or frame.goodbye:
+            self._definition = self._united()
+            self._history.definition = self._definition
+
+    def _united(self) -> Definition:
+        """The graph of all emitters that are there; where two define a stage, the newer definition counts."""
+        present = sorted(
+            (e for e in self._emitters.known.values() if not e.gone and e.definition_hash in self._definitions),
+            key=lambda emitter: (emitter.first_ms, emitter.definition_hash),
+        )
+        in_use = list(dict.fromkeys(emitter.definition_hash for emitter in present))
+        if not in_use:
+            return self._definition
+        self._definitions = {key: self._definitions[key] for key in in_use}
+        stages: dict[str, StageDefinition] = {}
+        ratios = {}
+        for key in in_use:
+            stages.update({stage.name: stage for stage in self._definitions[key].stages})
+            ratios.update({ratio.name: ratio for ratio in self._definitions[key].ratios})
+        return Definition(tuple(stages.values()), tuple(ratios.values()))
+
+    def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
+        start, end = frame.covers
+        if self._next_ms < 0 and not self._clock.is_future(log_ms, end):
+            first = min([start, *(s.bucket_ms for s in frame.slices if s.bucket_ms > end - _LONGEST_COVER * self.window_ms)])
+            self._next_ms = max(first, end - _LONGEST_COVER * self.window_ms) // self.window_ms * self.window_ms
+        if self._clock.heard(log_ms, end):
+            self._cover(frame.emitter, start, end)
+        late = self._health.late_records
+        for piece in frame.slices:
+            self._totals.add(piece)
+            window, cause = self._window_for(log_ms, piece.bucket_ms)
+            if cause:
+                late[cause] = late.get(cause, 0) + int(piece.counters.get("records", 0))
+            if window is not None:
+                self._health.unreadable += window.add(piece)
+            yield
+
+    def _window_for(self, log_ms: int, event_ms: int) -> tuple[Window | None, str]:
+        """The window an event time belongs to, and the cause under which its records are counted as late."""
+        start = event_ms - event_ms % self.window_ms
+        if self._clock.is_future(log_ms, event_ms):
+            return None, "future"
+        if start >= self._next_ms >= 0:
+            return self._open.setdefault(start, Window(start)), ""
+        if start in self._closed:
+            window = self._closed[start][0]
+            window.revised = True
+            return window, "revised"
+        return None, "closed"
+
+    def _cover(self, emitter: bytes, start_ms: int, end_ms: int) -> None:
+        size = self.window_ms
+        first = max(start_ms, self._next_ms, end_ms - _LONGEST_COVER * size)
+        for start in range(first - first % size, end_ms, size):
+            window = self._open.setdefault(start, Window(start))
+            window.cover(emitter, max(first, start), min(end_ms, start + size))
+
+    # -- windows that end ----------------------------------------------------------------------------------------
+
+    def _has_to_close(self, watermark: int) -> bool:
+        return 0 <= self._next_ms <= watermark - self.window_ms
+
+    def _next_to_close(self, watermark: int) -> int | None:
+        if not self._has_to_close(watermark):
+            return None
+        first_open = min(self._open, default=None)
+        if not self._emitters.expected():
+            # Everyone has said goodbye: what is open is told, and time stands still until someone comes.
+            if first_open is None or first_open + self.window_ms > watermark:
+                return None
+            self._next_ms = first_open
+            return first_open
+        target = min(watermark - self.window_ms, watermark if first_open is None else first_open)
+        behind = (target - self._next_ms) // self.window_ms
+        if behind > _LONGEST_GAP:
+            self._next_ms += (behind - _LONGEST_GAP) * self.window_ms
+        return self._next_ms
+
+    def _close(self, start: int, log_ms: int) -> Generator[None, None, list[Effect]]:
+        window = self._open.pop(start, None) or Window(start)
+        self._next_ms = start + self.window_ms
+        self._windows_closed += 1
+        exposure = window.coverage.length
+        whole = exposure >= _WHOLE * self.window_ms
+        now = self._count(window, log_ms, whole=whole)
+        before = self._history.windows[-1] if self._history.windows else None
+        self._history.append(now)
+        yield
+        measured = list(measure(window, now, before, self._definition, self._judge.table, self._models))
+        yield
+        judged: list[Judged] = []
+        for kind in self._judge.judge(measured, start, exposure, self.window_ms, whole=whole):
+            judged.append(kind)
+            yield
+        now.drift = self._judge.standardised_drift()
+        changes = yield from self._follow(now)
+        yield from self._learn(whole=whole)
+        closed = self._tell(window, now, judged, exposure, whole=whole)
+        self._retain(window, closed)
+        return [closed, *changes]
+
+    def _count(self, window: Window, log_ms: int, *, whole: bool) -> WindowCounts:
+        heard, known = self._emitters.by_stage(log_ms)
+        lag = max(0, log_ms - self._clock.newest_ms)
+        return WindowCounts(window.start_ms, _counted(window), {}, heard, known, lag, whole)
+
+    def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
+        """Hand the anomalies to the incidents and carry out what they decide."""
+        anomalies = [Anomaly(a.key, now.start_ms, a.since_ms, a.evidence, a.direction) for a in self._judge.alarms]
+        self._health.alarms += len(anomalies)
+        step = yield from self._incidents.step(now, self._history, anomalies, frozenset(self._judge.loud))
+        self._judge.hold(sorted(step.hold))
+        self._judge.release(sorted(step.release), adopt=step.adopt)
+        effects: list[Effect] = list(step.changes)
+        if step.verdict is not None:
+            effects.append(VerdictChanged(self.name, step.verdict))
+        return effects
+
+    def _learn(self, *, whole: bool) -> Generator[None, None, None]:
+        calm = not self._incidents.watching
+        if whole and calm:
+            self._judge.learn()
+            self._health.false_alarms_expected += self._health.budget_a_week * self.window_ms / (7 * 86_400_000)
+            yield
+        due = self._windows_closed % _REFRESH_WINDOWS == 0 or self._windows_closed in _EARLY_REFRESHES
+        if due and calm:
+            self._judge.refresh()
+            yield
+            yield from self._fit()
+
+    def _fit(self) -> Generator[None, None, None]:
+        inputs, loads = self._models
+        for stage in self._definition.stages:
+            if stage.after and (model := fit_input(self._history, stage.name)) is not None:
+                inputs[stage.name] = model
+            if (load := fit_load(self._history, stage.name)) is not None:
+                loads[stage.name] = load
+            yield
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+
+    def _tell(
+        self, window: Window, now: WindowCounts, judged: Sequence[Judged], exposure: int, *, whole: bool
+    ) -> WindowClosed:
+        self._emitters.count(self._health, self._log_ms)
+        self._health.watermark_ms = self._clock.watermark_ms
+        self._health.lag_ms = now.lag_ms
+        self._health.labels_overflowed = self._totals.overflowed
+        self._health.series = len(self._judge.table)
+        self._health.series_refused = self._judge.table.refused
+        columns = Columns.of(judged).with_shown(now, self._definition, exposure)
+        return WindowClosed(
+            pipeline=self.name,
+            start_ms=window.start_ms,
+            window_ms=self.window_ms,
+            revision=window.revision,
+            exposure_ms=exposure,
+            whole=whole,
+            keys=tuple(columns.keys),
+            numbers=columns.numbers.tobytes(),
+            states=columns.states.tobytes(),
+            definition=self._definition,
+            versions={s.name: by_records(now, s.name) for s in self._definition.stages if s.name in now.stages},
+            totals=self._totals.copy(),
+            latency=latencies(window),
+            health=msgspec.structs.replace(self._health, late_records=dict(self._health.late_records)),
+        )
+
+    def _retain(self, window: Window, closed: WindowClosed) -> None:
+        self._closed[window.start_ms] = (window, closed)
+        for start in [s for s in self._closed if s <= window.start_ms - self._retained_windows * self.window_ms]:
+            del self._closed[start]
+
+    def _revise(self) -> list[Effect]:
+        """Tell windows again that late records have changed: the counts are new, the judgement stands."""
+        told: list[Effect] = []
+        for start, (window, before) in sorted(self._closed.items()):
+            if not window.revised:
+                continue
+            window.revised = False
+            window.revision += 1
+            stages = _counted(window)
+            kept = self._history.find(start)
+            if kept is not None:
+                kept.stages = stages
+            now = WindowCounts(start, stages, lag_ms=before.health.lag_ms)
+            measured = measure(window, now, None, before.definition, self._judge.table, self._models)
+            closed = revised(before, window, now, measured)
+            self._closed[start] = (window, closed)
+            told.append(closed)
+        return told
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """All state, of types that MessagePack knows."""
+        inputs, loads = self._models
+        return {
+            "clock": builtins(self._clock),
+            "emitters": self._emitters.snapshot(),
+            "definitions": [[key, builtins(value)] for key, value in self._definitions.items()],
+            "definition": builtins(self._definition),
+            "next": self._next_ms,
+            "log": self._log_ms,
+            "open": [window.snapshot() for window in self._open.values()],
+            "closed": [[window.snapshot(), builtins(closed)] for window, closed in self._closed.values()],
+            "windows": self._windows_closed,
+            "history": [builtins(window) for window in self._history.windows],
+            "judge": self._judge.snapshot(),
+            "inputs": {name: builtins(model) for name, model in inputs.items()},
+            "loads": {name: builtins(model) for name, model in loads.items()},
+            "incidents": self._incidents.snapshot(),
+            "totals": self._totals.snapshot(),
+            "health": builtins(self._health),
+        }
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Take what ``snapshot`` gave. Settings are the present ones."""
+        clock = msgspec.convert(data["clock"], EventClock)
+        self._clock.newest_ms, self._clock.moved_ms, self._clock.watermark_ms = (
+            clock.newest_ms,
+            clock.moved_ms,
+            clock.watermark_ms,
+        )
+        self._emitters.restore(data["emitters"])
+        self._definitions = {key: msgspec.convert(value, Definition) for key, value in data["definitions"]}
+        self._definition = self._history.definition = msgspec.convert(data["definition"], Definition)
+        self._next_ms, self._log_ms, self._windows_closed = data["next"], data["log"], data["windows"]
+        self._open = {window[0]: Window.restore(window) for window in data["open"]}
+        for window, closed in data["closed"]:
+            self._closed[window[0]] = (Window.restore(window), msgspec.convert(closed, WindowClosed))
+        self._history.windows = [msgspec.convert(window, WindowCounts) for window in data["history"]]
+        self._judge.restore(data["judge"])
+        self._models = (
+            {name: msgspec.convert(model, InputModel) for name, model in data["inputs"].items()},
+            {name: msgspec.convert(model, LoadModel) for name, model in data["loads"].items()},
+        )
+        self._incidents = Incidents(self.name, self._settings, data["incidents"])
+        self._totals.restore(data["totals"])
+        self._health = msgspec.convert(data["health"], Health)
+
+
+def _counted(window: Window) -> dict[str, dict[str, StageCounts]]:
+    return {
+        stage: {version: count_stage(tally) for version, tally in versions.items()}
+        for stage, versions in window.by_stage().items()
+    }

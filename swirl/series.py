@@ -1,0 +1,382 @@
+"""From a closed window to the points of its series.
+
+Series are conditional by construction: what a stage did given what it received, so that an effect that is passed on
+leaves no trace downstream. Plain rates are shown beside them and are not judged. A ratio keeps its numerator and its
+denominator to the end.
+
+======================  ============  ==============================================================================
+metric                  kind          what it is
+======================  ============  ==============================================================================
+records                 rate          records that arrived; judged at sources
+input_ratio             level         records that arrived, as a factor of what the parents sent; 1 is usual
+invalid_ratio           ratio         invalid of records
+error_ratio             ratio         errors of records that were not invalid
+output_ratio            ratio         passed on, of records that were neither invalid nor errors
+prediction_ratio        ratio         one label of all valid predictions
+null_ratio              ratio         null feature values of all
+ratio                   ratio         the user's own: numerator of denominator, which may belong to another stage
+counter_level           level         the user's own counter per record, where no ratio uses it
+latency_p50             level         median time per record, given the load
+latency_p95             positive      0.95 quantile of the time per record
+lag                     positive      log time minus event time when the window closed
+drift                   distribution  a feature against its baseline
+prediction_drift        distribution  a numeric prediction against its baseline
+observed_drift          distribution  the user's own observation against its baseline
+invalid, errors, out    shown         per second; their limits are those of their ratio
+count                   shown         the user's own counter per second
+======================  ============  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from math import exp, isfinite, log, nan
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+
+from swirl.detector import Kind, Points
+from swirl.effect import SeriesKey
+from swirl.history import StageCounts, WindowCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from swirl.frame import Definition, RatioDefinition, StageDefinition
+    from swirl.residual import InputModel, LoadModel
+    from swirl.sketch import Distribution
+    from swirl.window import Tally, Window
+
+__all__ = ["BUILT_IN", "FLOORS", "Measured", "SeriesTable", "Shown", "count_stage", "is_material", "measure", "merge_counts", "show"]
+
+BUILT_IN = frozenset(
+    {"records", "invalid", "errors", "out", "predictions", "nulls", "values", "hook_errors", "non_finite"}
+)
+"""Names of counters that are not the user's own; so is every name with a colon."""
+
+FLOORS: dict[str, tuple[float, float]] = {
+    "records": (0.02, 0.0),
+    "input_ratio": (0.02, 0.0),
+    "counter_level": (0.02, 0.0),
+    "latency_p50": (0.2, 0.001),
+    "latency_p95": (0.2, 0.001),
+    "lag": (0.2, 1.0),
+}
+"""Metric -> the change, relative and absolute, below which nobody is told however sure the detector is."""
+
+_RELATIVE_FLOOR = 0.01
+_TOP = 5
+_Count = TypeVar("_Count", int, float)
+
+
+class Measured(NamedTuple):
+    """A point to be judged.
+
+    Attributes:
+        key: the series.
+        kind: of its numbers.
+        value, weight: see :class:`swirl.detector.Points`.
+        sample: of a distribution.
+        scale, rate: a person sees ``scale * value``, or where ``rate`` is not 0 ``scale * exp(rate * value)``.
+    """
+
+    key: SeriesKey
+    kind: Kind
+    value: float
+    weight: float = 1.0
+    sample: Distribution | dict[str, int] | None = None
+    scale: float = 1.0
+    rate: float = 0.0
+
+
+class Shown(NamedTuple):
+    """A plain rate beside a judged series.
+
+    Attributes:
+        key: the series.
+        value: per second.
+        judged: the series whose limits, times ``factor``, are its own.
+        factor: see there.
+    """
+
+    key: SeriesKey
+    value: float
+    judged: SeriesKey
+    factor: float
+
+
+def is_material(key: SeriesKey, value: float, expected: float, *, accumulated: bool = False) -> bool:
+    """Whether a change is large enough to tell a person of.
+
+    Example:
+        >>> is_material(SeriesKey("a", "latency_p50"), 9e-6, 5e-6)
+        False
+        >>> is_material(SeriesKey("a", "prediction_ratio", "yes"), 0.2, 0.8)
+        True
+    """
+    if not (isfinite(value) and isfinite(expected)):
+        return isfinite(value)
+    relative, absolute = FLOORS.get(key.metric, (_RELATIVE_FLOOR, 0.0))
+    floor = max(relative * abs(expected), absolute)
+    # The last of many small steps may lie anywhere around the shift that they add up to.
+    return abs(value - expected) > floor * (0.5 if accumulated else 1.0)
+
+
+def count_stage(tally: Tally) -> StageCounts:
+    """A tally reduced to the counts that history keeps."""
+    latency = tally.distributions.get("latency")
+    middle = spread = 0.0
+    if latency is not None and latency.count:
+        middle = max(latency.quantile(0.5), 1e-9)
+        spread = log(max(latency.quantile(0.75), 1e-9) / max(latency.quantile(0.25), 1e-9)) / 1.349
+    own = {n: c for n, c in tally.counters.items() if n not in BUILT_IN and ":" not in n}
+    return StageCounts(
+        records=tally.count("records"),
+        invalid=tally.count("invalid"),
+        errors=tally.count("errors"),
+        out=tally.count("out"),
+        predictions=tally.count("predictions"),
+        labels=dict(tally.labels("label")),
+        nulls=tally.count("nulls"),
+        values=tally.count("values"),
+        latency=middle,
+        latency_spread=spread,
+        counters=own,
+        reasons=_top(tally.labels("reason")),
+        error_types=_top(tally.labels("error")),
+    )
+
+
+def _top(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_TOP])
+
+
+def merge_counts(versions: Mapping[str, StageCounts]) -> StageCounts:
+    """All versions of a stage together; latency is that of the version with the most records."""
+    if len(versions) == 1:
+        return next(iter(versions.values()))
+    total = StageCounts()
+    if not versions:
+        return total
+    for version in sorted(versions):
+        part = versions[version]
+        for name in ("records", "invalid", "errors", "out", "predictions", "nulls", "values"):
+            setattr(total, name, getattr(total, name) + getattr(part, name))
+        total.labels = _added(total.labels, part.labels)
+        total.counters = _added(total.counters, part.counters)
+    most = max(sorted(versions), key=lambda version: versions[version].records)
+    total.latency, total.latency_spread = versions[most].latency, versions[most].latency_spread
+    return total
+
+
+def _added(left: Mapping[str, _Count], right: Mapping[str, _Count]) -> dict[str, _Count]:
+    merged = dict(left)
+    for name, count in right.items():
+        merged[name] = merged[name] + count if name in merged else count
+    return merged
+
+
+class SeriesTable:
+    """Which series there are, and in which row of its bank each one is. Rows are never given away again.
+
+    Args:
+        cap: how many series there may be; further ones are counted in ``refused`` and left out.
+    """
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self.refused = 0
+        self.kinds: dict[SeriesKey, Kind] = {}
+        self.keys: dict[Kind, list[SeriesKey]] = {kind: [] for kind in Kind}
+        self.rows: dict[SeriesKey, int] = {}
+        self.labels: dict[str, list[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, key: SeriesKey, kind: Kind) -> bool:
+        """Make room for a series; False when there is none."""
+        if len(self.rows) >= self.cap:
+            self.refused += 1
+            return False
+        self.rows[key] = len(self.keys[kind])
+        self.keys[kind].append(key)
+        self.kinds[key] = kind
+        if key.metric == "prediction_ratio":
+            self.labels.setdefault(key.stage, []).append(key.label)
+        return True
+
+    def arrange(self, measured: Iterable[Measured], start_ms: int, window_ms: int) -> dict[Kind, tuple[Points, list[Measured | None]]]:
+        """The points of each kind in order of rows, all rows of the kind, NaN where nothing was measured."""
+        found: dict[Kind, dict[int, Measured]] = {}
+        for point in measured:
+            row = self.rows.get(point.key)
+            if row is None:
+                if not self.add(point.key, point.kind):
+                    continue
+                row = self.rows[point.key]
+            elif self.kinds[point.key] is not point.kind:
+                continue  # a ratio that once was above one is a level for good
+            found.setdefault(point.kind, {})[row] = point
+        return {kind: _points(found.get(kind, {}), len(keys), start_ms, window_ms) for kind, keys in self.keys.items() if keys}
+
+
+def _points(found: Mapping[int, Measured], size: int, start_ms: int, window_ms: int) -> tuple[Points, list[Measured | None]]:
+    rows = [found.get(row) for row in range(size)]
+    value = np.array([nan if point is None else point.value for point in rows], dtype=np.float64)
+    weight = np.array([0.0 if point is None else point.weight for point in rows], dtype=np.float64)
+    samples = [None if point is None else point.sample for point in rows]
+    return Points(start_ms, window_ms, value, weight, samples), rows
+
+
+def measure(
+    window: Window,
+    now: WindowCounts,
+    before: WindowCounts | None,
+    definition: Definition,
+    table: SeriesTable,
+    models: tuple[Mapping[str, InputModel], Mapping[str, LoadModel]],
+) -> Iterator[Measured]:
+    """The points of a closed window, to be judged."""
+    inputs, loads = models
+    stages = {stage: merge_counts(versions) for stage, versions in now.stages.items()}
+    tallies = window.by_stage()
+    numerators = {ratio.numerator for ratio in definition.ratios}
+    for stage in definition.stages:
+        counts = stages.get(stage.name) or StageCounts()
+        yield from _transfers(stage, counts, table.labels.get(stage.name, ()))
+        yield from _arrivals(stage, counts, now, before, inputs.get(stage.name))
+        parts = tallies.get(stage.name, {})
+        yield from _times(stage.name, now, parts, loads.get(stage.name))
+        yield from _distributions(stage.name, parts)
+        for name in sorted(counts.counters):
+            if (stage.name, name) not in numerators and counts.records:
+                yield Measured(SeriesKey(stage.name, "counter_level", name), Kind.LEVEL, counts.counters[name] / counts.records)
+    for ratio in definition.ratios:
+        yield from _ratio(ratio, stages)
+    if now.lag_ms > 0:
+        yield Measured(SeriesKey("", "lag"), Kind.POSITIVE, now.lag_ms / 1000)
+
+
+def _transfers(stage: StageDefinition, counts: StageCounts, known: Iterable[str]) -> Iterator[Measured]:
+    """What the stage did with what it received."""
+    name, valid = stage.name, counts.records - counts.invalid
+    if stage.validates or counts.invalid:
+        yield Measured(SeriesKey(name, "invalid_ratio"), Kind.RATIO, counts.invalid, counts.records)
+    yield Measured(SeriesKey(name, "error_ratio"), Kind.RATIO, counts.errors, valid)
+    handled = valid - counts.errors
+    if counts.out <= handled:  # a generator that yields several a record has no such ratio
+        yield Measured(SeriesKey(name, "output_ratio"), Kind.RATIO, counts.out, handled)
+    labels = counts.labels
+    for label in known:
+        yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels.get(label, 0), counts.predictions)
+    for label in labels.keys() - set(known) if labels else ():
+        yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels[label], counts.predictions)
+    if counts.values:
+        yield Measured(SeriesKey(name, "null_ratio"), Kind.RATIO, counts.nulls, counts.values)
+
+
+def _arrivals(
+    stage: StageDefinition, counts: StageCounts, now: WindowCounts, before: WindowCounts | None, model: InputModel | None
+) -> Iterator[Measured]:
+    """Records that arrived: a rate at a source, otherwise given what the parents sent."""
+    if not stage.after:
+        yield Measured(SeriesKey(stage.name, "records"), Kind.RATE, counts.records)
+    elif model is not None:
+        found = model.residual(now, before)
+        if found is not None:
+            residual, sd = found
+            yield Measured(SeriesKey(stage.name, "input_ratio"), Kind.LEVEL, residual / sd, rate=sd)
+
+
+def _times(stage: str, now: WindowCounts, parts: Mapping[str, Tally], model: LoadModel | None) -> Iterator[Measured]:
+    found = model.residual(now) if model is not None else None
+    whole = merged_distribution(parts, "latency")
+    if whole is None or not whole.count:
+        return
+    if found is not None:
+        residual, sd = found
+        median = max(whole.quantile(0.5), 1e-9)
+        yield Measured(SeriesKey(stage, "latency_p50"), Kind.LEVEL, residual / sd, scale=median / exp(residual), rate=sd)
+    yield Measured(SeriesKey(stage, "latency_p95"), Kind.POSITIVE, max(whole.quantile(0.95), 1e-9))
+
+
+def merged_distribution(parts: Mapping[str, Tally], name: str) -> Distribution | None:
+    """One distribution of a stage over all its versions."""
+    found = [tally.distributions[name] for tally in parts.values() if name in tally.distributions]
+    if len(found) <= 1:
+        return found[0] if found else None
+    whole = found[0].copy()
+    for other in found[1:]:
+        whole.merge(other)
+    return whole
+
+
+def _distributions(stage: str, parts: Mapping[str, Tally]) -> Iterator[Measured]:
+    names = {name for tally in parts.values() for name in tally.distributions} - {"latency"}
+    for name in sorted(names):
+        sample = merged_distribution(parts, name)
+        yield Measured(_drift_key(stage, name), Kind.DISTRIBUTION, nan, 1.0, sample)
+    categories = {name for tally in parts.values() for name in tally.categories if name.startswith("feature:")}
+    for name in sorted(categories):
+        counts: dict[str, int] = {}
+        for tally in parts.values():
+            counts = _added(counts, tally.labels(name))
+        yield Measured(_drift_key(stage, name), Kind.DISTRIBUTION, nan, 1.0, counts)
+
+
+def _drift_key(stage: str, name: str) -> SeriesKey:
+    if name == "prediction":
+        return SeriesKey(stage, "prediction_drift")
+    if name.startswith("feature:"):
+        return SeriesKey(stage, "drift", name.removeprefix("feature:"))
+    return SeriesKey(stage, "observed_drift", name)
+
+
+def counter(stages: Mapping[str, StageCounts], place: tuple[str, str]) -> float:
+    """A counter of a stage, built in or the user's own."""
+    counts = stages.get(place[0])
+    if counts is None:
+        return 0.0
+    return float(getattr(counts, place[1])) if place[1] in BUILT_IN else counts.counters.get(place[1], 0.0)
+
+
+def _ratio(ratio: RatioDefinition, stages: Mapping[str, StageCounts]) -> Iterator[Measured]:
+    top, bottom = counter(stages, ratio.numerator), counter(stages, ratio.denominator)
+    key = SeriesKey(ratio.numerator[0], "ratio", ratio.name)
+    if bottom <= 0:
+        return
+    # Which of the two it is for good is decided by the first window: one that can exceed one is a level.
+    if top <= bottom:
+        yield Measured(key, Kind.RATIO, top, bottom)
+    yield Measured(key, Kind.LEVEL, top / bottom)
+
+
+def show(now: WindowCounts, definition: Definition, judged: Mapping[SeriesKey, float], exposure_s: float) -> Iterator[Shown]:
+    """The plain rates of a window, per second.
+
+    Args:
+        now: its counts.
+        definition: the stage graph.
+        judged: what a person sees of the judged series in this window.
+        exposure_s: seconds of the window that were covered, above 0.
+    """
+    stages = {stage: merge_counts(versions) for stage, versions in now.stages.items()}
+    ratios = {ratio.numerator: ratio for ratio in reversed(definition.ratios)}
+    for stage in definition.stages:
+        name, counts = stage.name, stages.get(stage.name) or StageCounts()
+        valid = counts.records - counts.invalid
+        if stage.after:
+            ratio_key = SeriesKey(name, "input_ratio")
+            factor = judged.get(ratio_key, nan)
+            rate = counts.records / exposure_s
+            yield Shown(SeriesKey(name, "records"), rate, ratio_key, rate / factor if factor > 0 else nan)
+        yield Shown(SeriesKey(name, "invalid"), counts.invalid / exposure_s, SeriesKey(name, "invalid_ratio"), counts.records / exposure_s)
+        yield Shown(SeriesKey(name, "errors"), counts.errors / exposure_s, SeriesKey(name, "error_ratio"), valid / exposure_s)
+        handled = (valid - counts.errors) / exposure_s
+        yield Shown(SeriesKey(name, "out"), counts.out / exposure_s, SeriesKey(name, "output_ratio"), handled)
+        in_ratios = {place[1] for place in ratios if place[0] == name and place[1] not in BUILT_IN}
+        for own in sorted(counts.counters.keys() | in_ratios):
+            ratio = ratios.get((name, own))
+            key = SeriesKey(name, "ratio", ratio.name) if ratio else SeriesKey(name, "counter_level", own)
+            per = counter(stages, ratio.denominator) if ratio else counts.records
+            yield Shown(SeriesKey(name, "count", own), counts.counters.get(own, 0.0) / exposure_s, key, per / exposure_s)
