@@ -1,0 +1,133 @@
+"""The folder in which the local engine keeps its state, and the lock that says who watches."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections import UserDict
+from pathlib import Path
+
+from swirl.errors import SettingsError
+
+__all__ = ["Memory", "StateFolder", "default_folder"]
+
+_LONGEST_SOCKET_PATH = 100
+
+
+def default_folder() -> Path:
+    """``$XDG_STATE_HOME/swirl``, or ``~/.local/state/swirl``."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "swirl"
+
+
+class StateFolder:
+    """A folder that one process at a time may own.
+
+    Args:
+        path: made if it is not there, readable for its owner only.
+
+    Raises:
+        SettingsError: it cannot be made or written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (path / "lock").touch(mode=0o600)
+        except OSError as error:
+            raise SettingsError(
+                f"the state folder {path} cannot be used ({error.strerror}). Set SWIRL_STATE to one that can be written"
+            ) from error
+
+    @property
+    def socket_path(self) -> str:
+        """Where the process that watches listens; short enough for the kernel."""
+        path = str(self.path / "swirl.sock")
+        if len(path) <= _LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
+        return str(Path(tempfile.gettempdir()) / f"swirl-{os.getuid()}-{digest}.sock")
+
+    def acquire(self) -> bool:
+        """Become the process that watches; False while another one is."""
+        if self._lock is None:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                return False
+            self._lock = handle
+        return True
+
+    def release(self) -> None:
+        """Let another process watch."""
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = None
+
+    def forget_lock(self) -> None:
+        """In a forked child: the lock is the parent's."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def load(self) -> bytes | None:
+        """The last snapshot, None if there is none."""
+        try:
+            return (self.path / "monitor.state").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def save(self, snapshot: bytes) -> None:
+        """Replace the snapshot; a crash leaves the old one or the new one."""
+        _replace(self.path / "monitor.state", snapshot)
+
+    def set_aside(self) -> Path:
+        """Move a snapshot that cannot be read out of the way, and say where it is."""
+        aside = self.path / "monitor.state.unreadable"
+        (self.path / "monitor.state").replace(aside)
+        return aside
+
+    def memory(self, name: str) -> Memory:
+        """A small mapping of texts that outlives the process."""
+        return Memory(self.path / f"{name}.json")
+
+
+class Memory(UserDict[str, str]):
+    """A mapping that writes itself to a file at every change; of the newest 1 000 entries.
+
+    Args:
+        path: the file; what cannot be read in it is taken as empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path: Path | None = None
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        super().__init__({str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {})
+        self._path = path
+
+    def __setitem__(self, key: str, value: str) -> None:
+        super().__setitem__(key, value)
+        if self._path is not None:
+            for old in list(self.data)[:-1000]:
+                del self.data[old]
+            _replace(self._path, json.dumps(self.data).encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    fresh = path.with_suffix(path.suffix + ".new")
+    with fresh.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
