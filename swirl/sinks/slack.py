@@ -150,15 +150,16 @@ class SlackBot:
             self._open(effect)
 
     def _open(self, change: IncidentChanged) -> None:
-        answer = self._call("chat.postMessage", {"channel": self._channel, **self._root(change)})
-        if isinstance(answer, str):
-            raise DeliveryError(f"Slack refuses the message: {answer}", permanent=True)
+        answer, refused = self._call("chat.postMessage", {"channel": self._channel, **self._root(change)})
+        if refused:
+            raise DeliveryError(f"Slack refuses the message: {refused}", permanent=True)
         _remember(self._memory, change.incident, f"{answer['channel']}/{answer['ts']}")
 
     def _follow_up(self, change: IncidentChanged, known: str) -> bool:
         """False if the thread is gone."""
         channel, _, ts = known.partition("/")
-        if self._call("chat.update", {"channel": channel, "ts": ts, **self._root(change)}) in _GONE:
+        _, refused = self._call("chat.update", {"channel": channel, "ts": ts, **self._root(change)})
+        if refused in _GONE:
             return False
         if change.transition == "opened":
             return True
@@ -170,23 +171,24 @@ class SlackBot:
             "metadata": slack_blocks.metadata(change),
             **_QUIET,
         }
-        return self._call("chat.postMessage", told) not in _GONE
+        _, refused = self._call("chat.postMessage", told)
+        return refused not in _GONE
 
     def _root(self, change: IncidentChanged) -> dict[str, Any]:
         message = slack_blocks.root(change.incident, show_labels=self._show_labels)
         return {**message, "metadata": slack_blocks.metadata(change), **_QUIET}
 
-    def _call(self, method: str, payload: dict[str, Any]) -> dict[str, Any] | str:
-        """Slack's answer, or its word for why the message itself cannot be touched."""
+    def _call(self, method: str, payload: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """Slack's answer, and its word for why the message cannot be touched."""
         try:
             answer = self._client.api_call(method, json=payload)
         except SlackApiError as error:
             data = error.response.data if isinstance(error.response.data, dict) else {}
             code = str(data.get("error", ""))
             if code in _GONE | _NOT_EDITABLE:
-                return code
+                return {}, code
             raise self._complaints.error(code, error.response.status_code, error.response.headers) from error
-        return answer.data if isinstance(answer.data, dict) else {}
+        return (answer.data if isinstance(answer.data, dict) else {}), ""
 
 
 _QUIET = {"unfurl_links": False, "unfurl_media": False}

@@ -75,7 +75,7 @@ def resolved(incident: Incident) -> dict[str, Any]:
     """The message of an incident that is over."""
     top = headline(incident)
     pairs = [(e.worst or "-", e.now) for e in incident.evidence]
-    was = f"Was: {_escaped(incident.cause)}, from {_time(incident.onset_ms)}."
+    was = f"Was: {_escaped(f'{incident.cause} {incident.version}')}, from {_time(incident.onset_ms)}."
     blocks = [
         _header("✓ " + top),
         _section(was, _table(incident.evidence, ("worst", "now"), pairs)),
@@ -95,7 +95,7 @@ def reply(change: IncidentChanged) -> dict[str, Any]:
         return {"text": _text(headline(incident)), "blocks": [_section(line)]}
     line = change.reply or f"{incident.title}, {likely(incident.posterior)}"
     note = _context(f"Now: {_escaped(incident.title)}, {likely(incident.posterior)}.")
-    return {"text": _text(f"{incident.pipeline} / {line}"), "blocks": [_section(_escaped(line)), note]}
+    return {"text": _text(f"{incident.pipeline} / {incident.stage}: {line}"), "blocks": [_section(_escaped(line)), note]}
 
 
 def metadata(change: IncidentChanged) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def _look_first(incident: Incident) -> str:
 def _judgement(incident: Incident) -> str:
     said = [likely(incident.posterior)]
     said += ["preliminary: the next window may name another cause"] if incident.preliminary else []
-    told = ", ".join(said) + "."
+    told = (", ".join(said) + ".").capitalize()
     for label, others in (("Possible", possible(incident)), ("Ruled out", ruled_out(incident))):
         told += f" {label}: {_escaped(others)}." if others else ""
     return told

@@ -138,8 +138,11 @@ def possible(incident: Incident, most: int = 3) -> str:
 
 def reasons(incident: Incident, most: int = 3) -> str:
     """The reasons of the invalid records: ``"99.7 % give the reason “text missing”."``, or ``""``."""
-    told = [f"{_percent(share)} give the reason “{plain(name)}”" for name, share in incident.reasons[:most]]
-    return ", ".join(told) + "." if told else ""
+    told = [(_percent(share), f"“{plain(name)}”") for name, share in incident.reasons[:most]]
+    if not told:
+        return ""
+    (share, reason), *others = told
+    return ", ".join([f"{share} give the reason {reason}", *(" ".join(other) for other in others)]) + "."
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,295 @@
+"""Slack on loopback: a stand-in server that keeps Slack's rules, for tests and demonstrations.
+
+The real clients of slack-sdk talk to it through ``base_url``; nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import parse_qsl
+
+from swirl.testing.slack_text import complaint, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["SlackMessage", "SlackStandIn"]
+
+_WEBHOOK = "/services/T0SWIRL/B0SWIRL/secret"
+_POSTED, _UPDATED = 40_000, 4_000
+
+
+@dataclass
+class SlackMessage:
+    """A message as the channel holds it now.
+
+    Attributes:
+        ts: its identity in the channel.
+        channel: id of the channel.
+        payload: ``text``, ``blocks``, ``metadata`` as sent last.
+        thread_ts: the root's ``ts`` if it is a reply, otherwise ``""``.
+        edits: how often it was edited.
+    """
+
+    ts: str
+    channel: str
+    payload: dict[str, Any]
+    thread_ts: str = ""
+    edits: int = 0
+
+    @property
+    def text(self) -> str:
+        """What a notification shows."""
+        return str(self.payload.get("text", ""))
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: str
+    headers: dict[str, str]
+
+
+@dataclass
+class _Failure:
+    status: int
+    body: str
+    delay: float
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class SlackStandIn:
+    """A Slack workspace with one bot and one webhook.
+
+    It knows ``chat.postMessage``, ``chat.update`` and the webhook, with Slack's answers to what breaks its
+    rules: one message a second a channel (429 with Retry-After), limits of blocks and texts, threads and
+    messages that must exist, tokens.
+
+    Args:
+        channels: names of the channels there are.
+        token: the bot's token.
+        clock: seconds since 1970; for the pace and for timestamps.
+        pace: seconds between two messages of a channel.
+
+    Example:
+        >>> from slack_sdk import WebClient
+        >>> with SlackStandIn() as slack:
+        ...     bot = WebClient(token=slack.token, base_url=slack.url)
+        ...     answer = bot.chat_postMessage(channel="#ads-oncall", text="hello")
+        ...     print(slack.transcript())
+        #ads-oncall
+        Swirl: hello
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: tuple[str, ...] = ("#ads-oncall",),
+        token: str = "xoxb-stand-in",  # noqa: S107 - a token of nothing
+        clock: Callable[[], float] = time.time,
+        pace: float = 1.0,
+    ) -> None:
+        self.token = token
+        self.messages: list[SlackMessage] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._channels = {f"C{index:08d}": name for index, name in enumerate(channels)}
+        self._clock = clock
+        self._pace = pace
+        self._posted = 0
+        self._last: dict[str, float] = {}
+        self._failures: list[_Failure] = []
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """For ``WebClient(base_url=...)`` and ``SWIRL_SLACK_URL``."""
+        return f"http://127.0.0.1:{self._server.server_port}/api/"
+
+    @property
+    def webhook(self) -> str:
+        """For ``WebhookClient(...)`` and ``SWIRL_SLACK_WEBHOOK``; it writes to the first channel."""
+        return f"http://127.0.0.1:{self._server.server_port}{_WEBHOOK}"
+
+    @property
+    def threads(self) -> dict[str, list[SlackMessage]]:
+        """``ts`` of each root -> the root and its replies."""
+        with self._lock:
+            found = {m.ts: [m] for m in self.messages if not m.thread_ts}
+            for message in self.messages:
+                if message.thread_ts:
+                    found[message.thread_ts].append(message)
+            return found
+
+    def fail_next(
+        self,
+        calls: int = 1,
+        *,
+        status: int = 500,
+        body: str = "",
+        delay: float = 0.0,
+        retry_after: int | None = None,
+    ) -> None:
+        """Let the next calls go wrong.
+
+        Args:
+            calls: how many.
+            status: HTTP status; 200 with a ``body`` of garbage is possible too.
+            body: sent as it is.
+            delay: seconds before the answer.
+            retry_after: value of the header of that name.
+        """
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        with self._lock:
+            self._failures += [_Failure(status, body, delay, headers)] * calls
+
+    def delete(self, ts: str) -> None:
+        """Somebody deletes a message."""
+        with self._lock:
+            self.messages = [m for m in self.messages if ts not in {m.ts, m.thread_ts}]
+
+    def transcript(self) -> str:
+        """The channels as their readers see them now, as plain text; replies stand under their root."""
+        lines: list[str] = []
+        threads = self.threads
+        for channel, name in self._channels.items():
+            roots = [thread for thread in threads.values() if thread[0].channel == channel]
+            lines += [name] if roots else []
+            for root, *replies in roots:
+                lines += _told(root, "Swirl: ", "       ")
+                for reply in replies:
+                    lines += _told(reply, "   └ Swirl: ", "            ")
+        return "\n".join(lines)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        workspace = self
+
+        class Handler(BaseHTTPRequestHandler):
+            """Hands requests to the workspace."""
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                answer = workspace._answer(self.path, dict(self.headers.items()), body)
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                data = answer.body.encode()
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+                """Tests are quiet."""
+
+        return Handler
+
+    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> _Answer:
+        with self._lock:
+            failure = self._failures.pop(0) if self._failures else None
+        if failure:
+            threading.Event().wait(failure.delay)
+            return _Answer(failure.status, failure.body, failure.headers)
+        payload = _payload(headers.get("Content-Type", ""), body)
+        with self._lock:
+            self.calls.append((path.removeprefix("/api/"), payload))
+            if path.startswith("/services/"):
+                return self._webhook(path, payload)
+            return self._api(path.removeprefix("/api/"), headers.get("Authorization", ""), payload)
+
+    def _webhook(self, path: str, payload: dict[str, Any]) -> _Answer:
+        if path != _WEBHOOK:
+            return _Answer(404, "no_service", {})
+        channel = next(iter(self._channels))
+        if wrong := complaint(payload, _POSTED):
+            return _Answer(400, wrong[0], {})
+        if (wait := self._too_fast(channel)) is not None:
+            return _Answer(429, "rate_limited", {"Retry-After": wait})
+        self._append(channel, payload)
+        return _Answer(200, "ok", {})
+
+    def _api(self, method: str, authorization: str, payload: dict[str, Any]) -> _Answer:
+        if authorization != f"Bearer {self.token}":
+            return _refused("invalid_auth" if authorization else "not_authed")
+        known = {name: ident for ident, name in self._channels.items()}
+        wanted = str(payload.get("channel", ""))
+        # Names are understood when posting; edits want the id, as Slack does.
+        channel = known.get(wanted, wanted) if method == "chat.postMessage" else wanted
+        if channel not in self._channels:
+            return _refused("channel_not_found")
+        if method == "chat.postMessage":
+            return self._post(channel, payload)
+        return self._update(channel, payload) if method == "chat.update" else _refused("unknown_method")
+
+    def _post(self, channel: str, payload: dict[str, Any]) -> _Answer:
+        thread = str(payload.get("thread_ts", ""))
+        if thread and not any(m.ts == thread and m.channel == channel for m in self.messages):
+            return _refused("thread_not_found")
+        if wrong := complaint(payload, _POSTED):
+            return _refused(*wrong)
+        if (wait := self._too_fast(channel)) is not None:
+            return _Answer(429, json.dumps({"ok": False, "error": "ratelimited"}), {"Retry-After": wait})
+        return _accepted(self._append(channel, payload, thread))
+
+    def _update(self, channel: str, payload: dict[str, Any]) -> _Answer:
+        found = next((m for m in self.messages if m.ts == payload.get("ts") and m.channel == channel), None)
+        if found is None:
+            return _refused("message_not_found")
+        if wrong := complaint(payload, _UPDATED):
+            return _refused(*wrong)
+        found.payload = payload
+        found.edits += 1
+        return _accepted(found)
+
+    def _append(self, channel: str, payload: dict[str, Any], thread: str = "") -> SlackMessage:
+        self._posted += 1
+        ts = f"{self._last[channel]:.0f}.{self._posted:06d}"
+        self.messages.append(SlackMessage(ts, channel, payload, thread))
+        return self.messages[-1]
+
+    def _too_fast(self, channel: str) -> str | None:
+        now = self._clock()
+        if now - self._last.get(channel, float("-inf")) < self._pace:
+            return str(max(1, round(self._pace)))
+        self._last[channel] = now
+        return None
+
+
+def _payload(kind: str, body: bytes) -> dict[str, Any]:
+    if "json" in kind:
+        found = json.loads(body or b"{}")
+        return found if isinstance(found, dict) else {}
+    form: dict[str, Any] = dict(parse_qsl(body.decode()))
+    return {k: json.loads(v) if k in {"blocks", "metadata"} else v for k, v in form.items()}
+
+
+def _refused(error: str, reason: str = "") -> _Answer:
+    more = {"response_metadata": {"messages": [f"[ERROR] {reason}"]}} if reason else {}
+    return _Answer(200, json.dumps({"ok": False, "error": error, **more}), {})
+
+
+def _accepted(message: SlackMessage) -> _Answer:
+    told = {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": message.text}}
+    return _Answer(200, json.dumps(told), {})
+
+
+def _told(message: SlackMessage, first: str, rest: str) -> list[str]:
+    lines = shown(message.payload)
+    lines[-1] += " (edited)" if message.edits else ""
+    return [(first if i == 0 else rest) + line for i, line in enumerate(lines)]
