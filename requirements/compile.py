@@ -1,8 +1,8 @@
 """Pins what pyproject.toml asks for, with versions and hashes (``make lock``).
 
-``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it. ``dev.txt`` adds the
-tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the pins of the one before.
-Compiled on the oldest Python that is supported, whose needs include those of the newer ones.
+``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it. ``dev.txt``
+adds the tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the pins of the one
+before. Compiled on the oldest Python that is supported, whose needs include those of the newer ones.
 """
 
 from __future__ import annotations
@@ -16,39 +16,29 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 HEADER = "# Compiled from pyproject.toml by `make lock`, for Python 3.11 to 3.13. Do not edit.\n"
 OPTIONS = (
-    "--quiet --generate-hashes --strip-extras --allow-unsafe --no-header --newline=lf"
-    " --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --resolver=backtracking"
-).split()
+    *("--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe", "--newline=lf", "--no-header"),
+    *("--no-emit-index-url", "--no-emit-trusted-host", "--no-emit-find-links"),
+)
 
 
 def wanted() -> dict[str, list[str]]:
     """What each file pins, as written in pyproject.toml."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = {
-        name: [line for line in group if isinstance(line, str)]
-        for name, group in project["dependency-groups"].items()
-    }
-    extras = [line for extra in project["project"]["optional-dependencies"].values() for line in extra]
-    foreign = [line for line in extras if not line.startswith(project["project"]["name"])]
-    run = sorted({*project["project"]["dependencies"], *foreign, *groups["build"]})
-    return {"run": run, "dev": [*run, *groups["dev"]], "mutation": groups["mutation"]}
+    document = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    project, groups = document["project"], document["dependency-groups"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    foreign = [line for line in extras if not line.startswith(project["name"])]
+    run = sorted({*project["dependencies"], *foreign, *groups["build"]})
+    tests_and_checks = [line for line in groups["dev"] if isinstance(line, str)]
+    return {"run": run, "dev": [*run, *tests_and_checks], "mutation": groups["mutation"]}
 
 
 def pin(lines: list[str], target: Path, constraint: Path | None, options: list[str]) -> None:
     """Compile ``lines`` into ``target``; what ``constraint`` has pinned keeps its version."""
     under = [f"--constraint={constraint}"] if constraint else []
-    command = [
-        sys.executable,
-        "-m",
-        "piptools",
-        "compile",
-        *OPTIONS,
-        *under,
-        *options,
-        f"--output-file={target}",
-        "-",
-    ]
-    subprocess.run(command, input="\n".join(lines), text=True, check=True)  # noqa: S603 - our own command
+    command = [sys.executable, "-m", "piptools", "compile", *OPTIONS, *under, *options]
+    subprocess.run(  # noqa: S603 - our own command
+        [*command, f"--output-file={target}", "-"], input="\n".join(lines), text=True, check=True
+    )
     text = target.read_text(encoding="utf-8")
     text = re.sub(r"^ +# +(?:via )?-c .*\n", "", text, flags=re.MULTILINE).replace("-r -", "pyproject.toml")
     text = re.sub(r"# via\n +#   (.*\n)(?! +#)", r"# via \1", text)

@@ -1,12 +1,15 @@
-"""What holds for every test: seeded Hypothesis, an environment without settings, and services that CI must have."""
+"""What holds for every test: seeded Hypothesis, no settings of the caller's, services that CI must have."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 settings.register_profile("swirl", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("swirl")
