@@ -53,6 +53,7 @@ class MonitorLoop:
         self._queued_bytes = 0
         self._wake = threading.Event()
         self._idle = threading.Event()
+        self._guard = threading.Lock()
         self._closing = False
         self._log_ms = 0
         self._heard: dict[str, float] = {}
@@ -67,12 +68,13 @@ class MonitorLoop:
 
     def put(self, pipeline: str, payload: bytes) -> bool:
         """Append a frame to the log, from any thread; False when the queue is full and the frame was counted."""
-        if self._queued_bytes + len(payload) > _QUEUE_BYTES:
-            self.overflowed += 1
-            return False
-        self._queued_bytes += len(payload)
-        self._idle.clear()
-        self._queue.append((pipeline, payload))
+        with self._guard:
+            if self._queued_bytes + len(payload) > _QUEUE_BYTES:
+                self.overflowed += 1
+                return False
+            self._queued_bytes += len(payload)
+            self._queue.append((pipeline, payload))
+            self._idle.clear()
         self._wake.set()
         return True
 
@@ -109,13 +111,16 @@ class MonitorLoop:
         self._snapshot()
 
     def _wait(self) -> None:
-        self._idle.set()
+        with self._guard:
+            if not self._queue:
+                self._idle.set()
         self._wake.wait(_TICK_S)
         self._wake.clear()
 
     def _take(self) -> None:
-        pipeline, payload = self._queue.popleft()
-        self._queued_bytes -= len(payload)
+        with self._guard:
+            pipeline, payload = self._queue.popleft()
+            self._queued_bytes -= len(payload)
         self._heard[pipeline] = time.monotonic()
         self._fold(payload)
 
