@@ -95,7 +95,8 @@ def reply(change: IncidentChanged) -> dict[str, Any]:
         return {"text": _text(headline(incident)), "blocks": [_section(line)]}
     line = change.reply or f"{incident.title}, {likely(incident.posterior)}"
     note = _context(f"Now: {_escaped(incident.title)}, {likely(incident.posterior)}.")
-    return {"text": _text(f"{incident.pipeline} / {incident.stage}: {line}"), "blocks": [_section(_escaped(line)), note]}
+    text = _text(f"{incident.pipeline} / {incident.stage}: {line}")
+    return {"text": text, "blocks": [_section(_escaped(line)), note]}
 
 
 def metadata(change: IncidentChanged) -> dict[str, Any]:
