@@ -307,8 +307,9 @@ def _version(of: dict[str, str], totals: Totals) -> Iterator[_Told]:
     ):
         for part, count in sorted(parts.items()):
             yield name, {**of, label: part}, count
-        if (rest := whole - sum(parts.values())) > 0 or not parts:
-            yield name, {**of, label: ""}, max(rest, 0)
+        rest = max(0, whole - sum(parts.values()))
+        if rest or label != "label":
+            yield name, {**of, label: ""}, rest
 
 
 def _latency(window: WindowClosed) -> Iterator[_Told]:

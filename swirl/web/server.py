@@ -1,0 +1,112 @@
+"""Serves the app from a thread inside somebody else's process: no signal handlers, no settings of logs."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from swirl.errors import MissingExtraError, SettingsError
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ImportError as error:
+    raise MissingExtraError(error.name or "uvicorn", "watch") from None
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from starlette.applications import Starlette
+
+__all__ = ["Server", "serve"]
+
+_log = logging.getLogger("swirl.web")
+
+
+class Server:
+    """What :func:`serve` gives back.
+
+    Attributes:
+        listening: it takes requests.
+        reason: why it does not listen, ``""`` if it does.
+        host, port: where; with port 0 asked for, the port that was given.
+    """
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.listening, self.reason = False, ""
+        self._thread: threading.Thread | None = None
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
+        except OSError as error:
+            self.reason = f"{host}:{port} cannot be listened on: {error.strerror or error}"
+            _log.error("no /metrics: %s. Set SWIRL_HTTP to a free address, or to nothing", self.reason)
+            return
+        self.port = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(_config(app))
+        self._thread = threading.Thread(target=self._run, name="swirl-web", daemon=True)
+        self._thread.start()
+        self.listening = True
+
+    @property
+    def url(self) -> str:
+        """``http://host:port``."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    def close(self, timeout: float = 2.0) -> bool:
+        """Stop; False if that took longer than ``timeout`` seconds."""
+        if self._thread is None:
+            return True
+        self._server.should_exit = True
+        self._thread.join(timeout)
+        self.listening = False
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._server.run([self._socket])
+        except Exception:  # noqa: BLE001 - it is the last thing that the thread does
+            _log.exception("the server of /metrics has stopped")
+        finally:
+            self.listening = False
+            self._socket.close()
+
+
+def serve(app: Starlette, address: str) -> Server:
+    """Serve the app at ``host:port`` from a daemon thread.
+
+    An address in use is logged and told by :attr:`Server.listening`; the process goes on without it.
+
+    Raises:
+        SettingsError: the address cannot be read.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise SettingsError(f"SWIRL_HTTP is {address!r}; it must be host:port, such as 127.0.0.1:9464")
+    return Server(app, host.strip("[]") or "127.0.0.1", int(port))
+
+
+class _QuietProtocol(H11Protocol):
+    """Without a line in the host's log for each scrape."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
+
+
+def _config(app: Starlette) -> uvicorn.Config:
+    """Nothing global is touched: uvicorn would reset loggers of its own, which the host may use as well."""
+    return uvicorn.Config(
+        app,
+        http=_QuietProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level=None,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
