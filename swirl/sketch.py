@@ -65,7 +65,8 @@ class Distribution:
             How many were left out.
         """
         array = np.asarray(values, dtype=np.float64).ravel()
-        total = float(array.sum())
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = float(array.sum())
         left_out = 0
         # One pass decides the usual case: a sum below the limit has no infinities or NaN in it.
         if not abs(total) < LARGEST or (array.size and max(-array.min(), array.max()) >= LARGEST):

@@ -1,0 +1,106 @@
+"""Summaries: deterministic, exact where they promise it, closed to what is not finite."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swirl.sketch import Categories, Distribution, cap_label
+
+
+def of(values: object, k: int = 100) -> Distribution:
+    d = Distribution(k)
+    d.update(np.asarray(values, dtype=np.float64))
+    return d
+
+
+def test_count_sum_and_ends_are_exact() -> None:
+    d = of([3, 1, 2])
+    d.merge(of([10.5]))
+    assert (d.count, d.total, d.low, d.high, d.mean) == (4, 16.5, 1.0, 10.5, 4.125)
+
+
+def test_an_empty_summary_knows_nothing() -> None:
+    d = Distribution()
+    d.merge(Distribution())
+    assert d.count == 0
+    assert all(np.isnan([d.low, d.high, d.mean, d.quantile(0.5), d.rank(1.0)]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300, -1e300, 3.5e38])
+def test_what_is_not_finite_or_too_large_is_left_out_and_counted(bad: float) -> None:
+    d = Distribution()
+    assert d.update([1.0, bad, 2.0, bad]) == 2
+    assert (d.count, d.total, d.high) == (2, 3.0, 2.0)
+    assert d.update([bad]) == 1
+    assert d.count == 2
+
+
+def test_infinities_that_cancel_are_seen_all_the_same() -> None:
+    d = Distribution()
+    assert d.update([1e300, -1e300, 5.0]) == 2
+    assert d.update([np.inf, -np.inf]) == 2
+    assert d.count == 1
+
+
+def test_the_same_merges_give_the_same_bytes_with_or_without_a_stop_in_between() -> None:
+    rng = np.random.default_rng(0)
+    parts = [of(rng.lognormal(size=n)).copy() for n in (1, 5, 700, 3_000, 2)]
+    straight, stopped = Distribution(), Distribution()
+    for part in parts:
+        straight.merge(part)
+        stopped.merge(part.copy())
+        stopped = Distribution.decode(stopped.count, stopped.total, stopped.encode())
+    assert straight.encode() == stopped.encode()
+
+
+@pytest.mark.parametrize(("k", "worst"), [(100, 0.005), (200, 0.002)])
+def test_ranks_of_merged_summaries_are_close(k: int, worst: float) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.lognormal(size=100_000)
+    d = Distribution(k)
+    for part in np.split(values, 50):
+        d.merge(of(part, k))
+    ranks = np.linspace(0.01, 0.99, 99)
+    errors = [abs(d.rank(float(v)) - r) for v, r in zip(np.quantile(values, ranks), ranks, strict=True)]
+    assert max(errors) < worst
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    d = of([1.0])
+    other = d.copy()
+    other.update([2.0])
+    assert (d.count, other.count) == (1, 2)
+
+
+def test_bytes_of_another_count_or_of_nothing_are_refused() -> None:
+    d = of([1.0, 2.0])
+    for count, total, digest in ((3, 3.0, d.encode()), (2, float("nan"), d.encode()), (2, 3.0, b""), (2, 3.0, d.encode()[:-1])):
+        with pytest.raises(ValueError, match="digest"):
+            Distribution.decode(count, total, digest)
+
+
+def test_a_digest_that_holds_values_that_are_not_finite_is_refused() -> None:
+    d = of([1.0])
+    poisoned = d.encode().replace(np.float32(1.0).tobytes(), np.float32(np.inf).tobytes())
+    with pytest.raises(ValueError, match="not finite"):
+        Distribution.decode(1, 1.0, poisoned)
+
+
+def test_the_cumulative_distribution_rises_to_one() -> None:
+    cdf = of(range(1_000)).cdf([0.0, 250.0, 500.0, 2_000.0])
+    assert cdf.shape == (4,)
+    assert np.all(np.diff(cdf) >= 0)
+    assert cdf[-1] == 1.0
+
+
+def test_labels_are_cut_and_made_printable() -> None:
+    assert cap_label("a\x00b\n") == "a b "
+    assert cap_label(5) == "5"
+    assert len(cap_label("é" * 200)) == 80
+
+
+def test_the_overflow_label_takes_no_place() -> None:
+    c = Categories(1)
+    c.add([("(other)", 2), ("a", 1), ("b", 1)])
+    assert c.counts == {"(other)": 3, "a": 1}
