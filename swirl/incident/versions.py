@@ -1,0 +1,276 @@
+"""Is a deployment to blame? The evidence that a new version of a stage makes the difference.
+
+Two questions, both as ln Bayes factors: does the effect follow the share of the new version in time, and does the new
+version differ from the old one inside the same windows, where everything else is equal?
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swirl.effect import SeriesKey
+from swirl.history import StageCounts
+from swirl.incident.series import Level, Ratio, Tied, deviance_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from swirl.incident.residuals import Residuals
+
+__all__ = ["Contrast", "Deployment", "VersionEvidence", "deployment_of", "version_evidence"]
+
+LEAST_RECORDS = 30
+"""Records of each version below which the two are not compared."""
+
+TIMING = 3.0
+"""ln 20: that a fault and a deployment coincide is never counted rarer than 1 in 20."""
+
+SIDE_BY_SIDE = 6.0
+
+_RECENT = 40
+"""A deployment earlier than so many windows before the onset is no suspect."""
+_AWAY = 5
+"""A version that comes back after so many windows is a deployment again: a rollback."""
+_ONSET = 30
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A version that arrived at a stage.
+
+    Attributes:
+        version: the new one.
+        before: the one that did most of the work before.
+        since: index of its first window.
+        since_ms: start of that window.
+        share: of the records by window that the new version took, shape ``(size,)``.
+    """
+
+    version: str
+    before: str
+    since: int
+    since_ms: int
+    share: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """New against old in the same windows, on the metric that says most.
+
+    Attributes:
+        metric, label: what was compared.
+        z: new against old.
+        z_old: old against the baseline.
+        new, old: the two values.
+        explained: share of the effect that the version explains, in [0, 1].
+        windows: how many windows had both.
+    """
+
+    metric: str
+    label: str
+    z: float
+    z_old: float
+    new: float
+    old: float
+    explained: float
+    windows: int
+
+
+@dataclass(frozen=True)
+class VersionEvidence:
+    """What speaks for and against a deployment, in nats."""
+
+    deployment: Deployment
+    timing: float
+    side_by_side: float
+    contrast: Contrast | None
+
+    @property
+    def nats(self) -> float:
+        """Both together."""
+        return self.timing + self.side_by_side
+
+
+def deployment_of(found: Residuals, stage: str) -> Deployment | None:
+    """The newest version of a stage that arrived near the onset; None if none was seen to arrive.
+
+    The first windows of a pipeline are no deployment, nor is a version that was away for a moment only.
+    """
+    present = [
+        {v: c.records for v, c in w.stages.get(stage, {}).items() if c.records > 0} for w in found.windows
+    ]
+    worked = [i for i, versions in enumerate(present) if versions]
+    arrived: tuple[int, str] | None = None
+    last_seen: dict[str, int] = {}
+    for order, index in enumerate(worked):
+        for version in sorted(present[index]):
+            back = order - last_seen.get(version, -_AWAY - 1)
+            if order >= _AWAY and back > _AWAY:
+                arrived = (index, version)
+            last_seen[version] = order
+    if arrived is None or arrived[0] < found.span.first - _RECENT:
+        return None
+    since, version = arrived
+    earlier: dict[str, int] = {}
+    for index in [i for i in worked if i < since][-_AWAY:]:
+        for v, n in present[index].items():
+            earlier[v] = earlier.get(v, 0) + n
+    earlier.pop(version, None)
+    if not earlier:
+        return None
+    before = max(sorted(earlier), key=lambda v: earlier[v])
+    share = np.array([p.get(version, 0) / sum(p.values()) if p else 0.0 for p in present])
+    share[:since] = 0.0
+    return Deployment(version, before, since, found.windows[since].start_ms, share)
+
+
+def version_evidence(found: Residuals, stage: str) -> VersionEvidence | None:
+    """The case for a bad deployment of a stage; None if no version change was seen there."""
+    deployment = deployment_of(found, stage)
+    if deployment is None:
+        return None
+    contrasts = list(_contrasts(found, stage, deployment))
+    contrast = max(contrasts, key=lambda c: max(abs(c.z), abs(c.z_old)), default=None)
+    if contrast is not None and max(abs(contrast.z), abs(contrast.z_old)) < 2.5:
+        contrast = None
+    side = 0.0
+    if contrast is not None:
+        side = min(max((contrast.z**2 - contrast.z_old**2) / 2, -SIDE_BY_SIDE), SIDE_BY_SIDE)
+    return VersionEvidence(deployment, _timing(found, stage, deployment), side, contrast)
+
+
+COMPARED = ("invalid_ratio", "error_ratio", "output_ratio", "prediction_ratio", "latency_p50")
+
+
+def _timing(found: Residuals, stage: str, deployment: Deployment) -> float:
+    """Does the effect follow the new version's share as well as it follows any free change point?"""
+    own = [(z, s) for m in COMPARED if (s := found.series.get(SeriesKey(stage, m))) is not None and (z := s.z()) is not None]
+    if not own:
+        return 0.0
+    loudest, lead = max(own, key=lambda pair: abs(pair[0]))
+    if abs(loudest) <= 3:
+        return 0.0
+    span = found.span
+    index = np.arange(max(span.first - _ONSET, 0), span.stop)
+    index = index[span.clean[index]]
+    z = np.nan_to_num(np.clip(lead.by_window()[index], -40, 40))
+    share = deployment.share[index]
+    free = min(_misfit(z, (np.arange(len(z)) >= a).astype(np.float64)) for a in range(1, max(len(z), 2)))
+    follows = min(_misfit(z, np.concatenate([np.zeros(k), share[: len(share) - k]])) for k in range(min(4, len(z))))
+    noise = 2 * max(1.0, 0.02 * float(np.max(z * z)))
+    return min(max(TIMING + (free - follows) / noise, -TIMING), TIMING)
+
+
+def _misfit(z: NDArray[np.float64], shape: NDArray[np.float64]) -> float:
+    energy = float(np.sum(shape * shape))
+    rest = float(np.sum(z * z))
+    return rest - float(np.sum(shape * z)) ** 2 / energy if energy > 1e-9 else rest
+
+
+def _contrasts(found: Residuals, stage: str, deployment: Deployment) -> Iterator[Contrast]:
+    """New against old inside the windows of the evidence, metric by metric."""
+    pairs = []
+    for window in found.evidence:
+        versions = window.stages.get(stage, {})
+        new = versions.get(deployment.version, _NOTHING)
+        # More than two versions at once: the newest against the rest.
+        old = [c for v, c in sorted(versions.items()) if v != deployment.version]
+        pairs.append((old, new))
+    for metric in COMPARED:
+        series = found.series.get(SeriesKey(stage, metric))
+        members = series.members if isinstance(series, Tied) else [series]
+        for member in members:
+            contrast = None
+            if isinstance(member, Ratio):
+                contrast = _compare_ratio(metric, member, pairs)
+            elif isinstance(member, Level) and metric == "latency_p50":
+                contrast = _compare_latency(member, pairs)
+            if contrast is not None:
+                yield contrast
+
+
+_NOTHING = StageCounts()
+
+
+def _counts(metric: str, label: str, c: StageCounts) -> tuple[float, float]:
+    handled = c.records - c.invalid - c.errors
+    if metric == "invalid_ratio":
+        return c.invalid, c.records
+    if metric == "error_ratio":
+        return c.errors, c.records - c.invalid
+    if metric == "output_ratio":
+        return c.out, handled
+    return c.labels.get(label, 0), c.predictions
+
+
+def _compare_ratio(metric: str, series: Ratio, pairs: list[tuple[list[StageCounts], StageCounts]]) -> Contrast | None:
+    """Mantel and Haenszel (1959) inside each window, as a deviance: no season and no mixing can fake it."""
+    table = np.zeros((2, 2, len(pairs)))
+    for column, (old, new) in enumerate(pairs):
+        k_new, n_new = _counts(metric, series.label, new)
+        for part in old:
+            k, n = _counts(metric, series.label, part)
+            table[0, :, column] += (k, n)
+        table[1, :, column] = (k_new, n_new)
+    k, n = table[:, 0], table[:, 1]
+    k = np.minimum(k, n)
+    old_n, new_n = float(n[0].sum()), float(n[1].sum())
+    if min(old_n, new_n) < LEAST_RECORDS:
+        return None
+    both = np.maximum(n.sum(0), 1)
+    p = k.sum(0) / both
+    half = n[0] * n[1] / both
+    difference = float((k[1] - n[1] * p).sum())
+    variance = max(float((half * p * (1 - p)).sum()), 1e-9)
+    expected = max(float((n[1] * p).sum()), 1e-9)
+    rate = min(expected / new_n, 1 - 1e-12)
+    root = float(deviance_root(np.array([k[1].sum()]), np.array([new_n]), rate)[0])
+    z = root * sqrt(expected * (1 - rate) / variance / (1 + 1e-4 * variance))
+    z_old = series.sigmas(float(k[0].sum()), old_n)
+    effect = float(k.sum()) - float(n.sum()) * series.usual
+    explained = new_n * difference / max(float(half.sum()), 1e-9) / effect if abs(effect) > 1e-9 else 0.0
+    new_value, old_value = float(k[1].sum()) / new_n, float(k[0].sum()) / old_n
+    windows = int(np.sum((n[0] > 0) & (n[1] > 0)))
+    return Contrast(metric, series.label, z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), windows)
+
+
+def _compare_latency(series: Level, pairs: list[tuple[list[StageCounts], StageCounts]]) -> Contrast | None:
+    """ln latency of new less old, window by window, weighted by what each mean is worth."""
+    rows = [(row, new) for old, new in pairs if new.records >= 10 and new.latency > 0 and (row := _merged(old)) is not None]
+    if not rows:
+        return None
+    weight = gap = base = 0.0
+    records_old = records_new = 0
+    for (n_old, ln_old, spread_old), new in rows:
+        spread = max(new.latency_spread, 0.1)
+        w = 1 / (spread_old**2 / n_old + spread**2 / new.records)
+        weight, gap = weight + w, gap + w * (log(new.latency) - ln_old)
+        base += ln_old
+        records_old, records_new = records_old + n_old, records_new + new.records
+    gap, base = gap / weight, base / len(rows)
+    if -series.least[0] < gap < series.least[1]:
+        return None
+    off = base - series.usual
+    spread_all = max(row[2] for row, _ in rows)
+    z_old = off / sqrt(series.sd**2 + spread_all**2 / records_old)
+    effect = gap * records_new + (off * (records_old + records_new) if abs(z_old) > 2 else 0.0)
+    explained = gap * records_new / effect if effect else 0.0
+    z = gap / sqrt(1 / weight + 0.03**2)
+    new_value, old_value = float(np.exp(base + gap)), float(np.exp(base))
+    return Contrast("latency_p50", "", z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), len(rows))
+
+
+def _merged(parts: list[StageCounts]) -> tuple[int, float, float] | None:
+    """Records, ln latency and its spread over several versions."""
+    timed = [p for p in parts if p.latency > 0 and p.records > 0]
+    records = sum(p.records for p in timed)
+    if records < 10:
+        return None
+    middle = sum(p.records * log(p.latency) for p in timed) / records
+    return records, middle, max(sum(p.records * p.latency_spread for p in timed) / records, 0.1)

@@ -1,0 +1,303 @@
+"""What a stage should have received and how long it should have taken, given what the stages around it did.
+
+Both models are fitted to the windows of a history that lie in no incident, and judge one window at a time. Detection
+and diagnosis use the same ones, so that they look at the same numbers.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import exp, log, sqrt
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import numpy as np
+from scipy.optimize import nnls
+
+from swirl.history import StageCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from swirl.history import History, WindowCounts
+
+__all__ = ["InputModel", "LoadModel", "fit_input", "fit_load", "fit_load_to", "fit_shares", "outputs", "total"]
+
+N = TypeVar("N", int, float)
+
+LEAST_WINDOWS = 12
+"""Fewer baseline windows than this give no model."""
+
+LOAD_CLIP = 0.3
+"""The load explains latency up to 30 % beyond its usual value; further out the slope is not known."""
+
+_TRIED = 16
+"""Combinations of parents' labels that are compared for one stage."""
+_TIE = 0.02
+"""Parents whose outputs move together cannot be told apart; this weak pull splits them evenly."""
+_FEW = 30
+"""Below so many records a count is told from its forecast by chance alone."""
+
+
+class InputModel(msgspec.Struct, frozen=True):
+    """Records that arrive at a stage, given what its parents sent.
+
+    Attributes:
+        stage: the stage.
+        parents: per parent its name, and the label of the predictions that are passed on; ``""`` for all records.
+        shares: per parent, records that arrive per record sent.
+        sd: standard deviation of the ln residual in an ordinary window.
+        usual: mean forecast of a baseline window.
+    """
+
+    stage: str
+    parents: tuple[tuple[str, str], ...]
+    shares: tuple[float, ...]
+    sd: float
+    usual: float
+
+    def forecast(self, window: WindowCounts) -> float:
+        """Records that what the parents sent in this window should give."""
+        sent = (outputs(total(window, parent)).get(label, 0.0) for parent, label in self.parents)
+        return sum(share * count for share, count in zip(self.shares, sent, strict=True))
+
+    def residual(self, now: WindowCounts, before: WindowCounts | None) -> tuple[float, float] | None:
+        """How far the input is from its forecast, as a natural logarithm, and the standard deviation of that.
+
+        Zero between the forecasts from the parents' present and last window: records may be under way. None where
+        nothing was sent and nothing came, or where an emitter of the stage or of a parent was not heard.
+        """
+        if any(now.heard.get(s, 0) < now.known.get(s, 0) for s in (self.stage, *(p for p, _ in self.parents))):
+            return None
+        arrived, sent = total(now, self.stage).records, self.forecast(now)
+        if arrived == 0 and sent == 0:
+            return None
+        return self.judge(arrived, sent, self.forecast(before) if before is not None else sent)
+
+    def judge(self, arrived: float, sent: float, sent_before: float) -> tuple[float, float]:
+        """The residual of a count, given the forecasts from this window and the last, and its standard deviation."""
+        return between(arrived, sent, sent_before), sqrt(self.sd**2 + self.widening(arrived, sent))
+
+    def widening(self, arrived: float, sent: float) -> float:
+        """Variance that a thin window has beyond an ordinary one."""
+        extra = self.sd**2 * _thinness(self.usual, sent)
+        return extra + (0.2 / max(sent, 1.0) if arrived < _FEW else 0.0)
+
+
+def between(arrived: float, sent: float, sent_before: float) -> float:
+    """ln of a count over the nearer of two forecasts, zero between them.
+
+    Example:
+        >>> between(95, 100, 90)
+        0.0
+        >>> round(between(45, 100, 90), 2)
+        -0.69
+    """
+    y, a, b = log(arrived + 0.5), log(max(sent, 0.0) + 0.5), log(max(sent_before, 0.0) + 0.5)
+    low, high = min(a, b), max(a, b)
+    return y - low if y < low else y - high if y > high else 0.0
+
+
+class LoadModel(msgspec.Struct, frozen=True):
+    """Time per record of a stage, given its load.
+
+    Attributes:
+        stage: the stage.
+        slope: ln latency per ln load, in [0, 2].
+        load: ln of the usual records a window.
+        centre: ln of the usual latency, seconds, at the usual load.
+        sd: standard deviation of the residual.
+        usual: mean records of a baseline window.
+    """
+
+    stage: str
+    slope: float
+    load: float
+    centre: float
+    sd: float
+    usual: float
+
+    def residual(self, now: WindowCounts) -> tuple[float, float] | None:
+        """ln latency less what the load explains, and its standard deviation; None where nothing was measured."""
+        return self.judge(total(now, self.stage))
+
+    def judge(self, counts: StageCounts) -> tuple[float, float] | None:
+        """The same for the counts of one window, all versions summed."""
+        if counts.latency <= 0 or counts.records <= 0:
+            return None
+        load = log(counts.records + 0.5) - self.load
+        value = log(counts.latency) - self.slope * min(max(load, -LOAD_CLIP), LOAD_CLIP) - self.centre
+        return value, sqrt(self.sd**2 + self.widening(counts.records, value))
+
+    def widening(self, records: float, value: float) -> float:
+        """Variance beyond that of an ordinary window: few records, or a load that history does not know.
+
+        Less load than ever cannot explain that a stage became slower, so there the law is nearly kept.
+        """
+        load = log(records + 0.5) - self.load
+        doubt = 1.5 if load > 0 else 0.5 if value < 0 else 0.1
+        return self.sd**2 * _thinness(self.usual, records) + (max(abs(load) - 0.1, 0.0) * doubt) ** 2
+
+
+def total(window: WindowCounts, stage: str) -> StageCounts:
+    """What all versions of a stage did in a window; the latency is the mean over records, in logarithms."""
+    versions = window.stages.get(stage)
+    if not versions:
+        return _NOTHING
+    if len(versions) == 1:
+        return next(iter(versions.values()))
+    return _summed([versions[v] for v in sorted(versions)])
+
+
+_NOTHING = StageCounts()
+
+
+def _summed(parts: Sequence[StageCounts]) -> StageCounts:
+    timed = [(p.records, p.latency, p.latency_spread) for p in parts if p.latency > 0 and p.records > 0]
+    weight = sum(n for n, _, _ in timed)
+    return StageCounts(
+        records=sum(p.records for p in parts),
+        invalid=sum(p.invalid for p in parts),
+        errors=sum(p.errors for p in parts),
+        out=sum(p.out for p in parts),
+        predictions=sum(p.predictions for p in parts),
+        labels=_added([p.labels for p in parts]),
+        nulls=sum(p.nulls for p in parts),
+        values=sum(p.values for p in parts),
+        latency=exp(sum(n * log(x) for n, x, _ in timed) / weight) if weight else 0.0,
+        latency_spread=sum(n * s for n, _, s in timed) / weight if weight else 0.0,
+        counters=_added([p.counters for p in parts]),
+        reasons=_added([p.reasons for p in parts]),
+        error_types=_added([p.error_types for p in parts]),
+    )
+
+
+def _added(counts: Sequence[Mapping[str, N]]) -> dict[str, N]:
+    found: dict[str, N] = {}
+    for part in counts:
+        for label, count in part.items():
+            found[label] = found[label] + count if label in found else count
+    return found
+
+
+def outputs(counts: StageCounts) -> dict[str, float]:
+    """What a stage may have handed on: all that it passed on under ``""``, and its predictions by label."""
+    return {"": float(counts.out), **{label: float(n) for label, n in counts.labels.items() if label}}
+
+
+def fit_input(history: History, stage: str) -> InputModel | None:
+    """The model of a stage's input from the baseline windows of a history; None for a source or a short history."""
+    definition = next((s for s in history.definition.stages if s.name == stage), None) if history.definition else None
+    if definition is None or not definition.after:
+        return None
+    windows = history.windows
+    base = np.array([w.normal and w.whole for w in windows], dtype=np.bool_)
+    arrived = np.array([total(w, stage).records for w in windows], dtype=np.float64)
+    sent = {parent: [outputs(total(w, parent)) for w in windows] for parent in definition.after}
+    return fit_shares(stage, arrived, sent, base)
+
+
+def fit_shares(
+    stage: str, arrived: NDArray[np.float64], sent: Mapping[str, Sequence[Mapping[str, float]]], base: NDArray[np.bool_]
+) -> InputModel | None:
+    """Per parent all records or those of one label, whichever explain best what arrived.
+
+    Args:
+        stage: its name.
+        arrived: records by window, without gaps in time, shape ``(n,)``.
+        sent: per parent and window, what :func:`outputs` gives.
+        base: which windows to learn from, shape ``(n,)``.
+    """
+    base = base & (arrived > 0)
+    if int(base.sum()) < LEAST_WINDOWS or not sent:
+        return None
+    kept = max(1, int(_TRIED ** (1 / len(sent)) + 1e-9))
+    columns = [_columns(parts, kept, base) for parts in sent.values()]
+    scale = 1 / arrived[base]
+    best: tuple[float, tuple[str, ...], NDArray[np.float64]] | None = None
+    for labels in product(*columns):
+        # What is sent late in one window arrives in the next; the middle of both is the fairest regressor.
+        table = np.stack([(c[label] + _shifted(c[label])) / 2 for c, label in zip(columns, labels, strict=True)], 1)
+        shares, error = _solve(table[base] * scale[:, None])
+        if best is None or error < best[0]:
+            best = (error, labels, shares)
+    if best is None:
+        return None
+    _, labels, shares = best
+    forecast = np.zeros(len(arrived))
+    for column, label, share in zip(columns, labels, shares.tolist(), strict=True):
+        forecast += share * column[label]
+    parents = tuple(zip(sent, labels, strict=True))
+    return _input_model(stage, parents, tuple(shares.tolist()), arrived, forecast, base)
+
+
+def _input_model(
+    stage: str,
+    parents: tuple[tuple[str, str], ...],
+    shares: tuple[float, ...],
+    arrived: NDArray[np.float64],
+    forecast: NDArray[np.float64],
+    base: NDArray[np.bool_],
+) -> InputModel:
+    before = _shifted(forecast)
+    rows = zip(arrived[base].tolist(), forecast[base].tolist(), before[base].tolist(), strict=True)
+    residuals = np.array([between(*row) for row in rows])
+    return InputModel(stage, parents, shares, max(float(np.std(residuals)), 0.01), float(np.mean(forecast[base])))
+
+
+def _columns(parts: Sequence[Mapping[str, float]], kept: int, base: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Series of all records and of the commonest labels of a parent."""
+    counts: dict[str, float] = {}
+    for window, part in enumerate(parts):
+        if base[window]:
+            for label, count in part.items():
+                counts[label] = counts.get(label, 0.0) + count
+    common = sorted((label for label in counts if label), key=lambda label: (-counts[label], label))[: kept - 1]
+    return {label: np.array([part.get(label, 0.0) for part in parts]) for label in ("", *common)}
+
+
+def _solve(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Shares ``b >= 0`` with ``table b`` near 1, and the root of the summed squares of what remains."""
+    rows, n = table.shape
+    pull = _TIE * rows**0.5 * float(table.mean())
+    ties = [[pull * ((column == a) - (column == a - 1)) for column in range(n)] for a in range(1, n)]
+    matrix = np.vstack([table, np.array(ties)]) if ties else table
+    shares, error = nnls(matrix, np.concatenate([np.ones(rows), np.zeros(len(ties))]))
+    return shares, float(error)
+
+
+def fit_load(history: History, stage: str) -> LoadModel | None:
+    """The model of a stage's latency from the baseline windows of a history; None if they are too few."""
+    return fit_load_to(stage, [total(w, stage) for w in history.windows if w.normal and w.whole])
+
+
+def fit_load_to(stage: str, baseline: Sequence[StageCounts]) -> LoadModel | None:
+    """The same from the counts of baseline windows."""
+    timed = [(c.records, c.latency) for c in baseline if c.latency > 0 and c.records > 0]
+    if len(timed) < LEAST_WINDOWS:
+        return None
+    records, latency = np.array(timed, dtype=np.float64).T
+    load, y = np.log(records + 0.5), np.log(latency)
+    usual = float(np.median(load))
+    x = load - usual
+    spread = x - x.mean()
+    variance = float(np.sum(spread * spread))
+    slope = 0.0
+    if len(timed) > 20 and variance > 1e-9 * len(timed):
+        slope = min(max(float(np.sum(spread * (y - y.mean()))) / variance, 0.0), 2.0)
+    rest = y - slope * np.clip(x, -LOAD_CLIP, LOAD_CLIP)
+    centre = float(np.median(rest))
+    sd = max(float(np.std(np.clip(rest - centre, -1, 1))), 0.02)
+    return LoadModel(stage, slope, usual, centre, sd, float(records.mean()))
+
+
+def _shifted(series: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values one window earlier; the first one stands for itself."""
+    return np.concatenate([series[:1], series[:-1]])
+
+
+def _thinness(usual: float, count: float) -> float:
+    """How much larger than usual the variance of a mean over so few records is, less one."""
+    return max(usual / max(count, 1.0), 1.0) - 1.0
