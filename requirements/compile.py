@@ -1,8 +1,9 @@
 """Pins what pyproject.toml asks for, with versions and hashes (``make lock``).
 
-``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it. ``dev.txt``
-adds the tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the pins of the one
-before. Compiled on the oldest Python that is supported, whose needs include those of the newer ones.
+``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it.
+``dev.txt`` adds the tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the
+pins of the one before. Compiled on the oldest Python that is supported, whose needs include those of the
+newer ones.
 """
 
 from __future__ import annotations

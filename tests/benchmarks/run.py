@@ -1,8 +1,8 @@
 """The runner of ``make bench``: every figure beside its limit.
 
-A benchmark is a file ``bench_*.py`` beside this one with a function ``rows() -> list[tuple[str, float, float | None]]``:
-name, value, and the limit that the value must not exceed (None: shown, not judged). Each file runs in a process of
-its own, so that none warms another's caches. Exit code 1: a limit is exceeded, or a benchmark failed.
+A benchmark is a file ``bench_*.py`` beside this one with a function ``rows``, which gives a list of (name,
+value, limit that the value must not exceed, or None: shown, not judged). Each file runs in a process of its
+own, so that none warms another's caches. Exit code 1: a limit is exceeded, or a benchmark failed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main(folder: Path, only: list[str]) -> int:
     sources = sorted(folder.glob("bench_*.py"))
     chosen = [s for s in sources if not only or any(name in s.stem.removeprefix("bench_") for name in only)]
     if not chosen:
-        print(f"no benchmark of that name; there are: {', '.join(s.stem.removeprefix('bench_') for s in sources)}")
+        print("no benchmark of that name; there are:", *(s.stem.removeprefix("bench_") for s in sources))
         return 1
     print(f"  {'benchmark':<{NAME}} {'value':>{NUMBER}} {'limit':>{NUMBER}}")
     bad = 0
@@ -80,5 +80,7 @@ def main(folder: Path, only: list[str]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run the benchmarks.")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="part of a benchmark's name")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="part of a benchmark's name"
+    )
     sys.exit(main(HERE, parser.parse_args().only))

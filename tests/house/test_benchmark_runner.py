@@ -1,0 +1,61 @@
+"""The runner of the benchmarks says no when a limit is exceeded."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+RUNNER = Path(__file__).resolve().parents[1] / "benchmarks" / "run.py"
+
+
+@pytest.fixture(scope="module")
+def runner() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("swirl_benchmark_runner", RUNNER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write(folder: Path, name: str, rows: str) -> None:
+    (folder / f"bench_{name}.py").write_text(
+        f"def rows():\n    print('noise')\n    return {rows}\n", encoding="utf-8"
+    )
+
+
+def test_a_figure_within_its_limit_passes(
+    runner: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "call", "[('a call, over the floor', 2.5, 4), ('shown only', 1e6, None)]")
+    assert runner.main(tmp_path, []) == 0
+    table = capsys.readouterr().out
+    assert "a call, over the floor" in table
+    assert "1,000,000" in table
+    assert "noise" not in table
+
+
+@pytest.mark.parametrize("rows", ["[('slow', 4.1, 4)]", "[('not a number', float('nan'), 4)]", "1 / 0"])
+def test_a_figure_beyond_its_limit_or_a_crash_fails(runner: ModuleType, tmp_path: Path, rows: str) -> None:
+    write(tmp_path, "call", rows)
+    assert runner.main(tmp_path, []) == 1
+
+
+def test_only_the_named_benchmarks_run(
+    runner: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "good", "[('good', 1, 2)]")
+    write(tmp_path, "bad", "[('bad', 3, 2)]")
+    assert runner.main(tmp_path, ["good"]) == 0
+    assert "bad" not in capsys.readouterr().out
+
+
+def test_a_name_that_fits_nothing_says_which_there_are(
+    runner: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "good", "[('good', 1, 2)]")
+    assert runner.main(tmp_path, ["other"]) == 1
+    assert "good" in capsys.readouterr().out
