@@ -269,7 +269,7 @@ def _transfers(stage: StageDefinition, counts: StageCounts, known: Iterable[str]
     labels = counts.labels
     for label in known:
         yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels.get(label, 0), counts.predictions)
-    for label in labels.keys() - set(known) if labels else ():
+    for label in sorted(labels.keys() - set(known)) if labels else ():
         yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels[label], counts.predictions)
     if counts.values:
         yield Measured(SeriesKey(name, "null_ratio"), Kind.RATIO, counts.nulls, counts.values)
