@@ -36,7 +36,7 @@ def _seconds(registry: CollectorRegistry, render: Callable[[CollectorRegistry], 
 
 def _swirl(series: int) -> CollectorRegistry:
     numbers = np.arange(7.0 * series).reshape(7, series) + 0.5
-    keys = tuple(SeriesKey(f"stage_{i % 10}", "feature_drift", f"feature_{i}") for i in range(series))
+    keys = tuple(SeriesKey(f"stage_{i % 10}", "drift", f"feature_{i}") for i in range(series))
     sink = PrometheusSink()
     sink.handle(window(keys=keys, numbers=numbers.tobytes(), states=bytes([State.NORMAL] * series)))
     registry = CollectorRegistry()
@@ -49,7 +49,7 @@ def _plain(series: int) -> CollectorRegistry:
     for column in ("value", "expected", "low", "high", "evidence"):
         gauge = Gauge(f"plain_{column}", column, ("pipeline", "stage", "metric", "label"), registry=registry)
         for i in range(series):
-            gauge.labels("ads", f"stage_{i % 10}", "feature_drift", f"feature_{i}").set(i + 0.5)
+            gauge.labels("ads", f"stage_{i % 10}", "drift", f"feature_{i}").set(i + 0.5)
     return registry
 
 

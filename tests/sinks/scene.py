@@ -150,7 +150,7 @@ SERIES = {
     SeriesKey("ingest", "records"): (25000.0, 23800.0, 26200.0),
     SeriesKey("ingest", "invalid"): (10.0, 2.0, 22.0),
     SeriesKey("ingest", "invalid_ratio"): (0.0004, 0.0001, 0.0009),
-    SeriesKey("ingest", "feature_drift", "length"): (0.01, math.nan, 0.03),
+    SeriesKey("ingest", "drift", "length"): (0.01, math.nan, 0.03),
     SeriesKey("classify", "records"): (24990.0, 23800.0, 26200.0),
     SeriesKey("classify", "prediction_ratio", "positive"): (0.8, 0.77, 0.83),
     SeriesKey("classify", "latency_p95"): (0.012, 0.009, 0.017),
