@@ -1,0 +1,207 @@
+"""Ten CUSUMs in nats: five tilts, each up and down, over standardised points.
+
+``C <- max(0, C + tilt z - cost)`` with ``cost`` the cumulant function of z at the tilt, so that ``E exp(tilt z - cost)``
+is 1, C is a log likelihood ratio and an excursion exceeds h with probability near ``exp(-h)`` on every channel (E. Page,
+1954; D. Siegmund, "Sequential Analysis", 1985). A small tilt sees a small lasting shift best, a large one a large
+sudden shift. z is clipped on each channel, and on the last one it grows like a logarithm beyond the clip, which makes
+a power tail exponential.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swirl.budget import SECOND_FLOOR, Tails
+from swirl.detector import Kind
+from swirl_detectors.state import CHANNELS, TILTS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from swirl_detectors.state import Array, Mask, State
+    from swirl_detectors.whiten import Step
+
+__all__ = ["EXTRA", "OVERLAP", "Verdict", "bounds", "count_excursions", "judge", "set_tilts", "tails"]
+
+EXTRA = 12.0
+"""Nats that an alarm takes on top before the warm-up is over."""
+
+OVERLAP = 0.6
+"""Ten channels raise so many alarms for one that each would raise alone: they see the same points."""
+
+_SIGMAS = np.array([[0.25], [0.5], [1.0], [2.0], [4.0]])
+_CLIPS = np.array([[6.0], [5.0], [4.0], [4.0], [4.0]])
+_SLOW = 2
+"""The first tilts start on the second day: before, a season and a slow fault cannot be told apart."""
+_FLOOR = 2.0
+_STEEPEST = 0.69
+"""No tilt makes a point more than 16-fold as likely where the law is skewed."""
+
+
+def set_tilts(kind: Kind, state: State, model_skew: Array) -> None:
+    """Set tilts, costs, clips and floors from the skewness of z, that of the model until there is more."""
+    counted = kind in (Kind.RATIO, Kind.RATE)
+    state.model_skew[:] = model_skew
+    worth = 500.0 if counted else 100.0
+    skew = (state.cubes + worth * model_skew) / (state.cube_points + worth)
+    shrink = np.minimum(_STEEPEST / np.maximum(np.abs(skew), 1e-9), 1.0)
+    tilt = _SIGMAS * shrink
+    state.tilt[:] = tilt
+    state.clip[:] = _CLIPS / shrink
+    both = np.concatenate((tilt, -tilt))
+    x = both * skew
+    square = np.where(np.abs(skew) < 1e-3, 1.0, skew * skew)
+    small = (np.abs(x) < 1e-3) | (np.abs(skew) < 1e-3)
+    state.cost[:] = np.where(small, both * both / 2 * (1 + x / 3), (np.expm1(x) - x) / square)
+    state.floor[:] = _FLOOR + np.maximum(x, 0.0)
+
+
+def tails(kind: Kind, state: State) -> Tails:
+    """What was counted of excursions, for the thresholds."""
+    tilt = np.concatenate((state.tilt, state.tilt))
+    windows = np.repeat(state.watched[None, :], CHANNELS, axis=0)
+    windows[:_SLOW] = windows[TILTS : TILTS + _SLOW] = state.watched_slow
+    prior = np.full((2, CHANNELS, 1), 40.0)
+    if kind not in (Kind.RATIO, Kind.RATE):
+        # Nobody knows the far tail of a real value: slope 1/2 until it is known.
+        far = [TILTS - 1, CHANNELS - 1]
+        prior[0, far], prior[1, far] = 15.0, 30.0
+    shape = (2, CHANNELS, tilt.shape[1])
+    nominal = tilt**2 / 2 * np.exp(-1.166 * tilt - state.floor)
+    counts, excesses = state.counts.reshape(shape), state.excesses.reshape(shape)
+    return Tails(counts, excesses, windows, state.floor, nominal, prior[0], prior[1])
+
+
+class Verdict:
+    """What one pass says of its points, of shape ``(n,)``.
+
+    Attributes:
+        evidence: of the strongest channel, as a share of its threshold.
+        alarm, loud, accumulated: as in :class:`swirl.detector.Scores`.
+        since: start of the window where the excursion began.
+    """
+
+    __slots__ = ("accumulated", "alarm", "evidence", "loud", "since")
+
+    def __init__(self, evidence: Array, alarm: Mask, loud: Mask, accumulated: Mask, since: Array) -> None:
+        self.evidence = evidence
+        self.alarm = alarm
+        self.loud = loud
+        self.accumulated = accumulated
+        self.since = since
+
+
+def bounds(state: State, step: Step, *, rising_only: bool) -> tuple[Array, Array, Array]:
+    """Thresholds of the channels now, and the z below and above which the next point raises an alarm.
+
+    Returns:
+        Thresholds ``(10, n)``, lower and upper z ``(n,)``, infinite where no single point can raise one.
+    """
+    limit = state.limit + np.where(step.ready, 0.0, EXTRA)
+    need = limit + state.cost - state.evidence
+    out = np.empty_like(need)
+    for part in (slice(0, TILTS), slice(TILTS, CHANNELS)):
+        sigmas = need[part] / state.tilt
+        ends = np.where(sigmas > state.clip, np.inf, sigmas)
+        clip = state.clip[-1]
+        beyond = np.expm1(2 * np.minimum(np.maximum(sigmas[-1] / clip - 1, 0.0), 300.0)) / 2
+        ends[-1] = np.where(sigmas[-1] > clip, clip * (1 + beyond), sigmas[-1])
+        out[part] = ends
+        if not step.known.all():
+            out[part][:_SLOW, ~step.known] = np.inf
+    up = np.maximum(out[:TILTS].min(axis=0), 0.0)
+    down = np.full_like(up, -np.inf) if rising_only else -np.maximum(out[TILTS:].min(axis=0), 0.0)
+    return limit, down, up
+
+
+def _gains(state: State, step: Step, *, rising_only: bool) -> Array:
+    """Nats that the points add to each channel, shape ``(10, n)``."""
+    z, clip = step.z, state.clip
+    clipped = np.minimum(np.maximum(z, -clip), clip)
+    far = np.abs(z) > clip[-1]
+    if far.any():
+        grown = clip[-1] * (1 + 0.5 * np.log1p(np.maximum(np.abs(z) / clip[-1] - 1, 0.0) * 2))
+        clipped[-1] = np.where(far, np.copysign(grown, z), clipped[-1])
+    clipped *= state.tilt
+    gains = np.empty_like(state.evidence)
+    np.subtract(clipped, state.cost[:TILTS], out=gains[:TILTS])
+    np.subtract(-clipped, state.cost[TILTS:], out=gains[TILTS:])
+    if rising_only:
+        gains[TILTS:] = -1e9
+    return gains
+
+
+def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only: bool) -> Verdict:
+    """Move the channels on by one point and say what they think.
+
+    Fills in ``step.excess`` and ``step.alarm``. Channels of a series that is held are loud beyond half of their
+    threshold and begin anew; all channels of a series begin anew after its alarm.
+    """
+    gains = _gains(state, step, rising_only=rising_only)
+    before = state.evidence
+    began = before <= 0
+    now = np.maximum(before + gains, 0.0)
+    if not step.known.all():
+        now[:_SLOW, ~step.known] = 0.0
+        now[TILTS : TILTS + _SLOW, ~step.known] = 0.0
+    share = now / limit
+    held = state.held > 0
+    n = len(step.z)
+    strongest = share.argmax(axis=0)
+    columns = np.arange(n)
+    evidence = share[strongest, columns]
+    state.onset[:] = np.where(began, float(start_ms), state.onset)
+    ended = np.where(now > 0, 0.0, state.peak - state.floor)
+    step.excess = np.maximum(ended, 0.0)
+    peak = np.where(now > 0, np.maximum(state.peak, now), 0.0)
+    loud: Mask = np.zeros(n, dtype=np.bool_)
+    if held.any():
+        beyond = (now > state.limit / 2) & held
+        loud = np.asarray(beyond.any(axis=0))
+        now[beyond] = 0.0
+        peak[:, held] = 0.0
+        step.excess[:, held] = 0.0
+    over = now - limit
+    alarm = (over.max(axis=0) > 0) & ~held
+    state.evidence[:] = now
+    state.peak[:] = peak
+    accumulated = np.zeros(n, dtype=np.bool_)
+    since = np.where(evidence > 0, state.onset[strongest, columns], float(start_ms))
+    step.alarm = alarm
+    if alarm.any():
+        at = np.flatnonzero(alarm)
+        hit = over[:, at].argmax(axis=0)
+        accumulated[at] = gains[hit, at] < limit[hit, at] / 2
+        since[at] = state.onset[hit, at]
+        _spend(state, step, at, hit)
+    return Verdict(evidence, alarm, loud, accumulated, since)
+
+
+def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]) -> None:
+    """Count an alarm: its channel's excursion was cut off, and so adds excess and no count."""
+    excess = np.maximum(state.peak[:, at] - state.floor[:, at], step.excess[:, at])
+    seen = np.ones_like(excess)
+    seen[hit, np.arange(len(at))] = 0.0
+    second = np.maximum(excess - SECOND_FLOOR, 0.0)
+    state.counts[:CHANNELS, at] += (excess > 0) * seen
+    state.counts[CHANNELS:, at] += (second > 0) * seen
+    state.excesses[:CHANNELS, at] += np.maximum(excess, 0.0)
+    state.excesses[CHANNELS:, at] += second
+    state.watched[at] += 1
+    state.watched_slow[at] += step.known[at]
+    state.evidence[:, at] = 0.0
+    state.peak[:, at] = 0.0
+
+
+def count_excursions(state: State, step: Step) -> None:
+    """Take the excursions that ended with the points of the last step into the tails."""
+    excess = step.excess
+    second = np.maximum(excess - SECOND_FLOOR, 0.0)
+    state.counts[:CHANNELS] += excess > 0
+    state.counts[CHANNELS:] += second > 0
+    state.excesses[:CHANNELS] += excess
+    state.excesses[CHANNELS:] += second
+    state.watched += 1
+    state.watched_slow += step.known

@@ -1,0 +1,256 @@
+"""Up to a thousand series side by side: one pass of the change detector over arrays that fit the processor's cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swirl.budget import remembered
+from swirl.detector import Kind
+from swirl_detectors import cusum, whiten
+from swirl_detectors.season import DAY_MS, Profile, bins_a_day
+from swirl_detectors.state import BINS, State, new_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from swirl_detectors.state import Array, Mask
+
+    Columns = tuple[Array, Array, Array, Array, Mask, Mask, Mask, NDArray[np.int64], Mask]
+    """Evidence, expected, low, high, alarm, loud, accumulated, since, learning: the fields of Scores in their order."""
+
+__all__ = ["SIZE", "Page"]
+
+SIZE = 1024
+"""Series on a page."""
+
+_EXPECTED_EVENTS = 20.0
+_ODD = 5.0
+_RECENT = 20.0
+_YOUNG = 120
+_EVERY = 8
+_ADOPTED = 10.0
+_ADOPTED_SPREAD = 60.0
+
+
+class Page:
+    """State of some series and the pass over it.
+
+    Args:
+        kind: of the series.
+        warm_up: points before which only overwhelming evidence raises an alarm.
+        rising_only: only values above what is expected are anomalies.
+    """
+
+    def __init__(self, kind: Kind, warm_up: int, *, rising_only: bool) -> None:
+        self._kind = kind
+        self._warm_up = warm_up
+        self._rising_only = rising_only
+        self.table = new_table(0)
+        self.profile = Profile(0)
+        self.state = State(self.table)
+        self._step: whiten.Step | None = None
+        self._scored: NDArray[np.intp] | None = None
+        self._parts = BINS
+
+    @property
+    def size(self) -> int:
+        """How many series there are."""
+        return int(self.table.shape[1])
+
+    def grow(self, size: int) -> None:
+        """Make room for so many series."""
+        new = size - self.size
+        fresh = new_table(new)
+        cusum.set_tilts(self._kind, State(fresh), np.zeros(new))
+        self.put(
+            np.concatenate((self.table, fresh), axis=1),
+            np.concatenate((self.profile.means, np.zeros((BINS, new))), axis=1),
+            np.concatenate((self.profile.visits, np.zeros((BINS, new))), axis=1),
+        )
+
+    def put(self, table: Array, means: Array, visits: Array) -> None:
+        """Take state over."""
+        self.table, self.state = table, State(table)
+        self.profile.means, self.profile.visits = means, visits
+        self.forget_pass()
+
+    def forget_pass(self) -> None:
+        """Nothing was measured: there is nothing to learn."""
+        self._step = self._scored = None
+
+    def score(
+        self, rows: NDArray[np.intp] | None, value: Array, weight: Array, start_ms: int, window_ms: int
+    ) -> Columns:
+        """Judge measured points of some rows, or of all rows in order."""
+        if rows is None:
+            columns = self._score(self.state, slice(None), value, weight, start_ms, window_ms)
+        else:
+            table = np.take(self.table, rows, axis=1)
+            columns = self._score(State(table), rows, value, weight, start_ms, window_ms)
+            self.table[:, rows] = table
+        self._scored = rows
+        return columns
+
+    def _score(
+        self,
+        state: State,
+        rows: NDArray[np.intp] | slice,
+        value: Array,
+        weight: Array,
+        start_ms: int,
+        window_ms: int,
+    ) -> Columns:
+        kind = self._kind
+        parts = self._parts = bins_a_day(window_ms)
+        self.profile.turn(state, rows, start_ms * parts // DAY_MS % parts)
+        season, known = self.profile.now(state, rows, start_ms, window_ms)
+        step = self._step = whiten.whiten(kind, state, value, weight, season, known)
+        step.ready = ready = self._ready(state, step)
+        # What is far off before the warm-up is over would be most of what is known: it is not learnt.
+        step.odd = ~ready & (np.abs(step.z) > _ODD + 3 * np.abs(state.model_skew))
+        limit, down, up = cusum.bounds(state, step, rising_only=self._rising_only)
+        ends = whiten.to_value(kind, state, step, np.array((np.zeros_like(up), down, up)))
+        judged = state.points >= whiten.FIRST
+        expected, low, high = self._band(ends, state.points > 0, judged)
+        verdict = cusum.judge(state, step, limit, start_ms, rising_only=self._rising_only)
+        whiten.remember(state, step)
+        self._follow(state, step)
+        since = verdict.since.astype(np.int64)
+        return (
+            verdict.evidence,
+            expected,
+            low,
+            high,
+            verdict.alarm,
+            verdict.loud,
+            verdict.accumulated,
+            since,
+            ~step.ready,
+        )
+
+    def _ready(self, state: State, step: whiten.Step) -> Mask:
+        ready = state.points >= self._warm_up
+        if self._kind is Kind.RATIO:
+            ready &= state.weight * step.share * (1 - step.share) >= _EXPECTED_EVENTS
+        elif self._kind is Kind.RATE:
+            ready &= state.weight * step.share / step.dispersion >= _EXPECTED_EVENTS
+        return ready
+
+    def _band(self, ends: Array, begun: Mask, judged: Mask) -> Array:
+        """Expected, low and high: NaN where there is none, the end of the scale where the scale has one."""
+        least = np.nan if self._kind is Kind.LEVEL else 0.0
+        most = 1.0 if self._kind is Kind.RATIO else np.nan
+        ends[0][~begun] = np.nan
+        for end, none in ((ends[1], least), (ends[2], most)):
+            end[~np.isfinite(end) | (np.abs(end) > 1e120)] = none
+            end[~judged] = np.nan
+        return ends
+
+    def _follow(self, state: State, step: whiten.Step) -> None:
+        """Where the series is that are held: the level, should a person call it the new normal."""
+        held = state.held > 0
+        if held.any():
+            count = np.minimum(state.recent_points + 1, _RECENT)
+            state.recent += np.where(held, (step.value - step.forecast - state.recent) / count, 0.0)
+            state.recent_points[:] = np.where(held, count, state.recent_points)
+
+    def learn(self, rows: NDArray[np.intp] | None) -> float:
+        """Take the points that were last scored as normal, for some rows or for all.
+
+        Rows that were not measured, that raised an alarm or were very odd in the warm-up are left out.
+
+        Returns:
+            How many false alarms the thresholds allowed these points to raise.
+        """
+        step, scored = self._step, self._scored
+        if step is None:
+            return 0.0
+        left_out = step.alarm | step.odd
+        if rows is None and scored is None and not left_out.any():
+            return self._learn(self.state, step)
+        every = np.arange(self.size)
+        rows = every if rows is None else rows
+        scored = every if scored is None else scored
+        at = np.minimum(np.searchsorted(scored, rows), len(scored) - 1)
+        at = at[(scored[at] == rows) & ~left_out[at]]
+        if not at.size:
+            return 0.0
+        columns = scored[at]
+        table = np.take(self.table, columns, axis=1)
+        allowed = self._learn(State(table), step.take(at))
+        self.table[:, columns] = table
+        return allowed
+
+    def _learn(self, state: State, step: whiten.Step) -> float:
+        whiten.learn(self._kind, state, step)
+        cusum.count_excursions(state, step)
+        young = state.points <= _YOUNG
+        if young.any():
+            # Tilts that suit the law matter most while there is little else to go by.
+            due = np.flatnonzero(young & (state.points % _EVERY == 0))
+            if due.size:
+                table = np.take(state.table, due, axis=1)
+                self._set_tilts(State(table))
+                state.table[:, due] = table
+        return float((state.spends * step.ready).sum())
+
+    def _set_tilts(self, state: State) -> None:
+        begun = state.points >= whiten.FIRST
+        cusum.set_tilts(self._kind, state, np.where(begun, whiten.nominal_skew(self._kind, state), 0.0))
+
+    def hold(self, rows: NDArray[np.intp]) -> None:
+        """The rows are in an incident: what their channels gathered is no longer an excursion under no change."""
+        state = self.state
+        fresh = rows[state.held[rows] == 0]
+        state.held[fresh] = 1.0
+        state.peak[:, fresh] = 0.0
+        state.recent[fresh] = 0.0
+        state.recent_points[fresh] = 0.0
+
+    def release(self, rows: NDArray[np.intp], *, adopt: bool) -> None:
+        """The incident of the rows is over."""
+        if adopt:
+            table = np.take(self.table, rows, axis=1)
+            self.profile.shift(rows, self._adopt(State(table)))
+            self.table[:, rows] = table
+        self.state.held[rows] = 0.0
+
+    def _adopt(self, state: State) -> Array:
+        """Start from the level of the last windows, and keep of the rest what takes long to learn.
+
+        Returns:
+            By how much the level moved.
+        """
+        moved = state.recent.copy()
+        state.level += moved
+        if self._kind is Kind.RATIO:
+            state.level[:] = np.clip(state.level, 0.0, 1.0)
+        elif self._kind is Kind.RATE:
+            state.level[:] = np.maximum(state.level, 0.0)
+        state.weight *= np.minimum(1.0, _ADOPTED / np.maximum(state.points, 1.0))
+        state.points[:] = np.minimum(state.points, _ADOPTED)
+        state.spread *= np.minimum(1.0, _ADOPTED_SPREAD / np.maximum(state.spread[1], 1.0))
+        # A series that had never moved knows nothing of its own scale.
+        still = (self._kind not in whiten.COUNTED) & (state.scale2 <= 1e-4)
+        state.scale2[still] = 1.0
+        points = np.where(still, 0.0, _ADOPTED_SPREAD)
+        state.scale_points[:] = np.minimum(state.scale_points, points)
+        state.variance_points[:] = np.minimum(state.variance_points, points)
+        for gathered in (state.lags, state.evidence, state.peak, state.recent, state.recent_points):
+            gathered[:] = 0.0
+        return moved
+
+    def fade(self, windows: int) -> None:
+        """Let the tails fade, and set the tilts by what was learnt.
+
+        What was learnt of a tail before the season was known counts a fifth.
+        """
+        self._set_tilts(self.state)
+        state = self.state
+        turned = (state.bins_known >= self._parts) & (state.seasoned == 0)
+        state.seasoned[turned] = 1.0
+        keep = np.where(turned, 0.2, 1.0) * remembered(windows)
+        for learnt in (state.counts, state.excesses, state.watched, state.watched_slow):
+            learnt *= keep

@@ -1,0 +1,152 @@
+"""The state of many series as rows of one array: what the change detector keeps, 2.9 kB a series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+__all__ = ["BINS", "CHANNELS", "FIELDS", "HEIGHT", "TILTS", "State", "new_table"]
+
+TILTS = 5
+CHANNELS = 2 * TILTS
+"""Each tilt up, then each tilt down."""
+
+BINS = 96
+"""A quarter of an hour each."""
+
+
+class State:
+    """Named views of an array of shape ``(HEIGHT, n)``, the ``table``; writing to them writes to it.
+
+    Attributes:
+        held: 1 while in an incident.
+        points: learnt.
+        level: of the value (ratio: of k/n; positive: of the logarithm), season apart.
+        weight: that the level rests on, in windows (ratio: in records of independent worth).
+        variance, variance_points: of the value about its level (level and positive only).
+        scale2, scale_points: of the standardised innovations.
+        spread: sums over points of ``q, 1, o, o^2, q o``: the law of dispersion, ``q`` the squared innovation, ``o``
+            the size of the point.
+        cubes, cube_points: sum of z^3: skewness.
+        model_skew: what the binomial or Poisson law would make of it.
+        size: mean denominator (ratio only).
+        lags: last residual, and its fast and slow average.
+        coefficients: of the lags in the forecast.
+        covariance: of the coefficients, upper triangle.
+        gain: how much of the profile is in the forecast.
+        profile_value, profile_profile: sums of value times profile, and profile squared.
+        noise: variance of one innovation in the units of the value.
+        bin, bin_sum, bin_points: the quarter of an hour being collected; -1 for none.
+        bins_known: that were seen on an earlier day.
+        profile_mean: mean of the profile.
+        recent, recent_points: mean of value minus forecast over the last windows in which the series was held.
+        seasoned: 1 once the tail was told that the season is known.
+        spends: false alarms a window that the thresholds in force allow.
+        watched, watched_slow: windows that the tails were looked at, by fast and slow channels.
+        evidence, peak: of each channel: present value, highest in this excursion.
+        onset: start of the window where the excursion began.
+        tilt: of each pair of channels, in sigmas; limits of z in ``clip``.
+        cost: of each channel: the cumulant function at its tilt.
+        floor, limit: of each channel, in nats: where the tail begins; the threshold.
+        counts, excesses: of excursions, over the floor and over the second floor.
+    """
+
+    held: Array
+    points: Array
+    level: Array
+    weight: Array
+    variance: Array
+    variance_points: Array
+    scale2: Array
+    scale_points: Array
+    spread: Array
+    cubes: Array
+    cube_points: Array
+    model_skew: Array
+    size: Array
+    lags: Array
+    coefficients: Array
+    covariance: Array
+    gain: Array
+    profile_value: Array
+    profile_profile: Array
+    noise: Array
+    bin: Array
+    bin_sum: Array
+    bin_points: Array
+    bins_known: Array
+    profile_mean: Array
+    recent: Array
+    recent_points: Array
+    seasoned: Array
+    spends: Array
+    watched: Array
+    watched_slow: Array
+    evidence: Array
+    peak: Array
+    onset: Array
+    tilt: Array
+    clip: Array
+    cost: Array
+    floor: Array
+    limit: Array
+    counts: Array
+    excesses: Array
+
+    __slots__ = (*__annotations__, "table")
+
+    def __init__(self, table: Array) -> None:
+        self.table = table
+        for name, part in FIELDS.items():
+            setattr(self, name, table[part])
+
+
+_HEIGHTS = {
+    "spread": 5,
+    "lags": 3,
+    "coefficients": 3,
+    "covariance": 6,
+    "evidence": CHANNELS,
+    "peak": CHANNELS,
+    "onset": CHANNELS,
+    "tilt": TILTS,
+    "clip": TILTS,
+    "cost": CHANNELS,
+    "floor": CHANNELS,
+    "limit": CHANNELS,
+    "counts": 2 * CHANNELS,
+    "excesses": 2 * CHANNELS,
+}
+
+
+def _places() -> dict[str, int | slice]:
+    places: dict[str, int | slice] = {}
+    at = 0
+    for name in State.__annotations__:
+        height = _HEIGHTS.get(name, 0)
+        places[name] = slice(at, at + height) if height else at
+        at += height or 1
+    return places
+
+
+FIELDS = _places()
+HEIGHT = sum(_HEIGHTS.get(name, 1) for name in FIELDS)
+
+_PRIOR_VARIANCE = (0.1, 0.0, 0.0, 0.2, 0.0, 0.1)
+
+
+def new_table(n: int) -> Array:
+    """State of ``n`` series of which nothing is known, shape ``(HEIGHT, n)``."""
+    table = np.zeros((HEIGHT, n))
+    state = State(table)
+    state.scale2[:] = 1.0
+    state.bin[:] = -1.0
+    state.covariance[:] = np.array(_PRIOR_VARIANCE)[:, None]
+    return table

@@ -1,0 +1,373 @@
+"""One step ahead, from the past only: a point becomes a number that is close to a standard normal one under no change.
+
+Level, season, dispersion and a short linear memory (HAR: F. Corsi, "A Simple Approximate Long-Memory Model of Realized
+Volatility", 2009) are learnt as they go, and what is still unknown about them widens the forecast: recursive
+residuals (R. Brown, J. Durbin, J. Evans, "Techniques for Testing the Constancy of Regression Relationships over
+Time", 1975, sec. 2), read as a Student and turned into a normal variable (D. Wallace, "Bounds on Normal
+Approximations to Student's and the Chi-Square Distributions", 1959). So the first hour of a series is judged by the
+same measure as its last, as in self-starting charts (D. Hawkins, 1987; C. Quesenberry, 1991).
+
+Everything is elementwise over series, so that a series' numbers do not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swirl.detector import Kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from swirl_detectors.state import Array, Mask, State
+
+__all__ = [
+    "COUNTED",
+    "Step",
+    "dispersion",
+    "learn",
+    "measured",
+    "nominal_skew",
+    "remember",
+    "to_value",
+    "whiten",
+]
+
+COUNTED = frozenset({Kind.RATIO, Kind.RATE})
+"""Their variance follows from their level: binomial and Poisson laws, or more dispersed."""
+
+MEMORY = 5000
+"""Windows that the level rests on."""
+
+PROFILE_MEMORY = 20_000
+FAST, SLOW = 0.25, 0.04
+FIRST = 8
+"""Points before which no residual is judged."""
+
+_LARGEST_COUNT = 1e15
+_LARGEST = 1e100
+_TINY = 1e-12
+
+
+class Step:
+    """What one pass worked out of its points: needed again when they are learnt. All of shape ``(n,)`` or ``(., n)``.
+
+    Attributes:
+        value: y: k/n, the count, the value, or its logarithm.
+        size: of the point: n - 1, the expected count, or 0.
+        season: of the profile, 0 where it is not known.
+        forecast: of the value, without the memory.
+        deviation: standard deviation of the value about it.
+        dispersion: variance against the binomial or Poisson one.
+        worth: in the mean: n / dispersion, or 1.
+        lagged: forecast of the residual from the lags.
+        spread: standard deviation at the forecast against that at the level.
+        leverage: x' P x of the lags.
+        slopes: P x.
+        innovation: standardised, before the scale.
+        unknown: 1 + leverage + 1 / weight: the variance of the forecast itself.
+        z: standard normal under no change; 0 while nothing can be said.
+        share: expected p, or count (RATIO and RATE).
+        known: the season is.
+        ready: the warm-up is over.
+        excess: of excursions that ended with this point over their floor, by channel.
+        alarm: the point raised one.
+        odd: the point is too far off to be learnt in the warm-up.
+    """
+
+    value: Array
+    count: Array
+    size: Array
+    season: Array
+    forecast: Array
+    deviation: Array
+    dispersion: Array
+    worth: Array
+    residual: Array
+    lagged: Array
+    spread: Array
+    leverage: Array
+    slopes: Array
+    innovation: Array
+    unknown: Array
+    z: Array
+    share: Array
+    known: Mask
+    ready: Mask
+    excess: Array
+    alarm: Mask
+    odd: Mask
+
+    __slots__ = tuple(__annotations__)
+
+    def take(self, positions: NDArray[np.intp]) -> Step:
+        """The same for some of the points."""
+        part = Step()
+        for name in self.__slots__:
+            setattr(part, name, getattr(self, name)[..., positions])
+        return part
+
+
+def measured(kind: Kind, value: Array, weight: Array) -> Mask:
+    """Which points say anything: numbers that a series of this kind can have."""
+    if kind is Kind.RATIO:
+        return (weight > 0) & (weight <= _LARGEST_COUNT) & (value >= 0) & (value <= weight)
+    if kind is Kind.LEVEL:
+        return np.isfinite(value)
+    return (value >= 0) & (value < np.inf)
+
+
+def _values(kind: Kind, value: Array, weight: Array) -> Array:
+    if kind is Kind.RATIO:
+        return value / weight
+    if kind is Kind.RATE:
+        return np.minimum(value, _LARGEST_COUNT)
+    if kind is Kind.POSITIVE:
+        return np.log(np.maximum(value, _TINY))
+    return np.clip(value, -_LARGEST, _LARGEST)
+
+
+def dispersion(kind: Kind, state: State, size: Array) -> Array:
+    """Variance of a Pearson residual at a given size: a line through the squared innovations, shrunk to 1."""
+    q, count, o, oo, qo = state.spread
+    prior = 10 + 30 * state.model_skew**2
+    mean = (q + prior) / (count + prior)
+    some = np.maximum(count, 1.0)
+    centre = o / some
+    slope = np.maximum(qo / some - centre * q / some, 0.0) / (
+        np.maximum(oo / some - centre * centre, 0.0)
+        + 0.02 * centre * centre
+        + prior * centre * centre / (count + prior)
+        + _TINY
+    )
+    slope = np.minimum(slope, 0.95 * mean / np.maximum(centre, 1e-300))
+    line = np.where(count < 30, np.maximum(mean, 0.2), np.maximum(mean + slope * (size - centre), 0.2 * mean))
+    return np.where(size < 0.5, 1.0, line) if kind is Kind.RATIO else line
+
+
+def nominal_skew(kind: Kind, state: State) -> Array:
+    """The skewness that a binomial or Poisson law would have, at the dispersion that was learnt."""
+    if kind is Kind.RATIO:
+        n = np.maximum(state.size, 1.0)
+        d = dispersion(kind, state, n - 1)
+        p = np.clip(state.level, 1e-4, 1 - 1e-4)
+        return (2 * d - 1) / np.sqrt(d) * (1 - 2 * p) / np.sqrt(n * p * (1 - p))
+    if kind is Kind.RATE:
+        mean = np.maximum(state.level, 0.05)
+        d = dispersion(kind, state, mean)
+        return (2 * d - 1) / np.sqrt(d) / np.sqrt(mean)
+    return np.zeros_like(state.level)
+
+
+def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Array | None, known: Mask) -> Step:
+    """Forecast the points and standardise what they are off by; learns nothing.
+
+    Args:
+        kind: of all the series.
+        state: of the series.
+        value: measured values or numerators, shape ``(n,)``.
+        weight: denominators (ratio only).
+        season: the profile's value now; None where no series knows one.
+        known: whose profile is known.
+    """
+    step = Step()
+    y = _values(kind, value, weight)
+    step.value, step.count, step.known = y, weight, known
+    start = (value + 0.5) / (weight + 1) if kind is Kind.RATIO else y
+    level = np.where(state.points == 0, start, state.level)
+    moved = None
+    if season is None:
+        step.season, forecast = np.zeros_like(y), level
+    else:
+        moved, step.season, forecast = _season(state, level, season, known)
+    step.forecast = forecast
+    _variance(kind, state, step)
+    if moved is not None:
+        state.lags -= moved * step.season / step.deviation
+    _innovate(kind, state, step)
+    return step
+
+
+def _season(state: State, level: Array, season: Array, known: Mask) -> tuple[Array, Array, Array]:
+    """Move of the gain, season, and level with season."""
+    gain = np.maximum(state.profile_value, 0.0) / (
+        state.profile_profile + 50 * np.maximum(state.noise, 1e-300)
+    )
+    gain = np.where(known, np.minimum(gain, 1.05), 0.0)
+    moved = gain - state.gain
+    state.gain[:] = gain
+    season = np.where(known, season, 0.0)
+    return moved, season, level + gain * season
+
+
+def _variance(kind: Kind, state: State, step: Step) -> None:
+    """Fill in share, size, dispersion, deviation and worth."""
+    forecast, weight = step.forecast, state.weight
+    if kind is Kind.RATIO:
+        share = np.where(weight > 0, (forecast * weight + 0.5) / (weight + 1), forecast)
+        step.share = share = np.clip(share, 1e-6, 1 - 1e-6)
+        variance = share * (1 - share) / step.count
+        step.size = step.count - 1
+    elif kind is Kind.RATE:
+        least = np.maximum(forecast, 0.02 * state.level)
+        points = state.points
+        step.share = step.size = variance = np.maximum((least * points + 0.5) / (points + 1), 1e-3)
+    else:
+        variance = np.maximum(state.variance, _still(kind, state))
+        step.share = step.size = np.zeros_like(forecast)
+    ones = np.ones_like(forecast)
+    step.dispersion = dispersion(kind, state, step.size) if kind in COUNTED else ones
+    step.deviation = np.sqrt(variance * step.dispersion)
+    step.worth = step.count / step.dispersion if kind is Kind.RATIO else ones
+
+
+def _still(kind: Kind, state: State) -> Array:
+    """The least variance: a series that never moves is judged against a millionth of its level."""
+    return 1e-12 * state.level * state.level + (1e-12 if kind is Kind.POSITIVE else 1e-24)
+
+
+def _innovate(kind: Kind, state: State, step: Step) -> None:
+    """Fill in residual, forecast of it, innovation and z."""
+    step.residual = residual = (step.value - step.forecast) / step.deviation
+    a, b, c = state.lags
+    p0, p1, p2, p3, p4, p5 = state.covariance
+    ka, kb, kc = p0 * a + p1 * b + p2 * c, p1 * a + p3 * b + p4 * c, p2 * a + p4 * b + p5 * c
+    step.slopes = np.array((ka, kb, kc))
+    step.leverage = a * ka + b * kb + c * kc
+    b0, b1, b2 = state.coefficients
+    step.lagged = lagged = b0 * a + b1 * b + b2 * c
+    skew = np.abs(state.model_skew)
+    step.spread = spread = _spread(kind, step, skew)
+    step.innovation = innovation = (residual - lagged) / spread
+    some = np.where(state.weight > 0, state.weight, step.worth)
+    step.unknown = unknown = 1 + step.leverage + step.worth / some
+    judged = state.points >= FIRST
+    t = innovation / np.sqrt(np.maximum(state.scale2 * unknown, _TINY))
+    freedom = np.maximum(state.scale_points - 2, 1.0)
+    z = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom))
+    step.z = np.where(judged, np.copysign(z, t), 0.0)
+
+
+def remember(state: State, step: Step) -> None:
+    """Move the lags on. What is odd is remembered as if it had been as forecast."""
+    bound = (5 + 2 * np.abs(state.model_skew)) * np.sqrt(state.scale2) * step.spread
+    bound = np.where(step.odd, 0.0, bound)
+    kept = step.lagged + np.minimum(np.maximum(step.residual - step.lagged, -bound), bound)
+    begun = state.points >= FIRST - 1
+    kept = np.where(begun, kept, 0.0)
+    _, fast, slow = lags = state.lags
+    fast += np.where(begun, FAST, 0.0) * (kept - fast)
+    slow += np.where(begun, SLOW, 0.0) * (kept - slow)
+    lags[0] = kept
+
+
+def _spread(kind: Kind, step: Step, skew: Array) -> Array:
+    """The variance belongs to the forecast, not to the level."""
+    if kind not in COUNTED:
+        return np.ones_like(skew)
+    least = 0.2 + 0.8 * np.minimum(0.5 * skew, 1.0)
+    share, ahead = step.share, step.lagged * step.deviation
+    if kind is Kind.RATE:
+        return np.sqrt(np.maximum(share + ahead, least * share) / share)
+    other = 1 - share
+    p = np.minimum(np.maximum(share + ahead, least * share), 1 - least * other)
+    return np.sqrt(p * (1 - p) / (share * other))
+
+
+def to_value(kind: Kind, state: State, step: Step, z: Array) -> Array:
+    """The value, in the units that people see, whose z would be the given one; shape as ``z``, ``(., n)``.
+
+    Infinite, or the end of the scale, where the series would have to leave by a million standard deviations.
+    """
+    freedom = np.maximum(state.scale_points - 2, 1.0)
+    root = z * (8 * freedom + 3) / (8 * freedom + 1)
+    t = np.sqrt(freedom * np.expm1(np.minimum(root * root / freedom, 600.0)))
+    t = np.where(t > 1e6, np.inf, t)
+    error = np.copysign(t, z) * np.sqrt(np.maximum(state.scale2 * step.unknown, _TINY))
+    y = step.forecast + (step.lagged + error * step.spread) * step.deviation
+    if kind is Kind.RATIO:
+        y = np.clip(y, 0.0, 1.0)
+    elif kind is Kind.RATE:
+        y = np.maximum(y, 0.0)
+    return np.asarray(np.exp(y) if kind is Kind.POSITIVE else y)
+
+
+def learn(kind: Kind, state: State, step: Step) -> None:
+    """Take the points of the last step as normal."""
+    fade = 1 - 1 / MEMORY
+    skew = np.abs(state.model_skew)
+    judged = state.points >= FIRST
+    _learn_memory(kind, state, step, skew, judged)
+    if kind in COUNTED:
+        _learn_dispersion(kind, state, step, skew)
+    step_off = step.value - step.forecast
+    if step.known.any():
+        keep = np.where(step.known, 1 - 1 / PROFILE_MEMORY, 1.0)
+        season = step.season
+        state.profile_profile[:] = state.profile_profile * keep + season * season
+        state.profile_value[:] = state.profile_value * keep + season * (step.value - state.level)
+    _learn_level(kind, state, step, step_off, skew, fade)
+    state.bin_sum += step.value
+    state.bin_points += 1
+    state.points += 1
+
+
+def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mask) -> None:
+    """Coefficients by recursive least squares, scale of the innovations, skewness of z."""
+    scale2 = state.scale2
+    base = step.deviation**2 if kind in COUNTED else state.variance
+    state.noise[:] = np.where(judged, base * scale2, state.noise)
+    bound = 4 * np.sqrt(scale2)
+    error = np.minimum(np.maximum((step.residual - step.lagged) / step.spread, -bound), bound)
+    gain = np.where(judged, 1 / np.maximum(scale2 + step.leverage, _TINY), 0.0)
+    ka, kb, kc = slopes = step.slopes
+    state.coefficients += slopes * (error * gain)
+    p = state.covariance
+    for at, (left, right) in enumerate(((ka, ka), (ka, kb), (ka, kc), (kb, kb), (kb, kc), (kc, kc))):
+        p[at] -= left * right * gain
+    square = step.innovation**2 / step.unknown
+    capped = np.minimum(square, (25 + 5 * skew * skew) * np.maximum(scale2, _TINY))
+    counted = np.minimum(state.scale_points + 1, float(MEMORY))
+    prior = 10 + 50 * skew * skew if kind in COUNTED else np.zeros_like(skew)
+    moved = scale2 + (capped - scale2) / (counted + prior)
+    state.scale2[:] = np.where(judged, np.maximum(moved, _TINY if kind in COUNTED else 1e-4), scale2)
+    state.scale_points[:] = np.where(judged, counted, state.scale_points)
+    fade = np.where(judged, 1 - 1 / MEMORY, 1.0)
+    limit = 5 + 3 * skew
+    z = np.minimum(np.maximum(step.z, -limit), limit)
+    state.cubes[:] = state.cubes * fade + z * z * z
+    state.cube_points[:] = state.cube_points * fade + judged
+
+
+def _learn_dispersion(kind: Kind, state: State, step: Step, skew: Array) -> None:
+    d = step.dispersion
+    square = np.minimum(step.innovation**2 * d / step.unknown, (25 + 5 * skew * skew) * d)
+    begun = state.points >= 1
+    size = step.size
+    fade = np.where(begun, 1 - 1 / MEMORY, 1.0)
+    sums = np.array((square, np.ones_like(square), size, size * size, square * size))
+    state.spread[:] = state.spread * fade + np.where(begun, sums, 0.0)
+    if kind is Kind.RATIO:
+        state.size += (step.count - state.size) / np.minimum(state.points + 1, 1000.0)
+
+
+def _learn_level(kind: Kind, state: State, step: Step, off: Array, skew: Array, fade: float) -> None:
+    worth = step.worth
+    weight = state.weight * fade + worth
+    square = off * off * (weight - worth) / weight
+    settled = state.variance_points > 20
+    square = np.where(
+        settled, np.minimum(square, 25 * np.maximum(state.variance, _still(kind, state))), square
+    )
+    bound = (6 + 3 * skew) * step.deviation if kind in COUNTED else 5 * np.sqrt(state.variance)
+    move = np.where(settled, np.minimum(np.maximum(off, -bound), bound), off)
+    # The very first point is the level: (k + 1/2) / (n + 1) until then.
+    level = np.where(state.points == 0, step.forecast, state.level)
+    state.level[:] = level + worth / weight * move
+    state.weight[:] = weight
+    begun = state.points >= 1
+    points = np.where(begun, np.minimum(state.variance_points + 1, float(MEMORY)), state.variance_points)
+    state.variance_points[:] = points
+    state.variance += np.where(begun, (square - state.variance) / np.maximum(points, 1.0), 0.0)
