@@ -1,4 +1,4 @@
-"""What goes wrong in the world around the pipeline, and how it is put right. The pipeline's code knows nothing of it."""
+"""What goes wrong in the world around the pipeline. The pipeline's code knows nothing of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def truncated(tweet: Tweet) -> dict[str, object]:
 
 
 def break_upstream(feed: Feed) -> None:
-    """The data pipeline breaks: most lines come in the new schema, the rest is cut. :meth:`Feed.healthy` ends it."""
+    """Most lines come in the new schema, the rest is cut. :meth:`Feed.healthy` ends it."""
     feed.write(Format(RENAMED, renamed), Format(1.0 - RENAMED, truncated))
 
 

@@ -1,4 +1,4 @@
-"""The upstream: lines of JSON, one tweet each, drawn at random in the formats that the upstream happens to write."""
+"""The upstream: lines of JSON, one tweet each, in the formats that it happens to write."""
 
 from __future__ import annotations
 

@@ -40,7 +40,10 @@ class SentimentModel:
     """
 
     def __init__(
-        self, version: str, score: Callable[[str], float], labels: tuple[Mood, Mood] = ("positive", "negative")
+        self,
+        version: str,
+        score: Callable[[str], float],
+        labels: tuple[Mood, Mood] = ("positive", "negative"),
     ) -> None:
         self.version = version
         self._score = score

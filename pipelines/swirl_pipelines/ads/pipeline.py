@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["VERSION", "Ad", "AdsPipeline"]
 
 VERSION = "2026.11.1"
-_CAMPAIGNS = ("shoes", "coffee", "travel", "music", "books")
+_CAMPAIGNS: dict[Mood, tuple[str, ...]] = {
+    "positive": ("shoes", "coffee", "travel", "music", "books"),
+    "negative": ("tea",),
+}
 
 
 class Ad(NamedTuple):
@@ -41,7 +44,7 @@ class AdsPipeline:
         self.pipeline = ads = Pipeline("ads", version=VERSION, **options)
 
         @ads.stage(valid=lambda tweet: "text" in tweet)
-        def ingest(line: bytes) -> dict[str, Any]:
+        def ingest(line: bytes) -> dict[str, Any] | None:
             tweet: dict[str, Any] = json.loads(line)
             if "text" not in tweet:
                 raise Invalid("text missing")
@@ -53,7 +56,8 @@ class AdsPipeline:
 
         @ads.stage(after=classify)
         def serve(tweet: dict[str, Any], mood: Mood) -> Ad:
-            return Ad(tweet["id"], _CAMPAIGNS[tweet["id"] % len(_CAMPAIGNS)])
+            campaigns = _CAMPAIGNS[mood]
+            return Ad(tweet["id"], campaigns[tweet["id"] % len(campaigns)])
 
         ads.ratio("clicks per ad", (serve, "clicks"), per=(serve, "out"))
         self._ingest, self._classify, self._serve, self._clicks = ingest, classify, serve, clicks

@@ -38,8 +38,8 @@ class Act(NamedTuple):
 class Runner:
     """Draws from a feed what falls due and hands it on.
 
-    The rate wanders slowly by about 0.5 %, and each batch has chance's own noise on top. After a pause of more than
-    a second (a laptop that was closed) what was missed is lost.
+    The rate wanders slowly by about 0.5 %, and each batch has chance's own noise on top. After a pause of
+    more than a second (a closed laptop) what was missed is lost.
 
     Args:
         feed: to draw from.

@@ -1,8 +1,8 @@
-"""Tweets with what people thought of them: real ones from a cache on this machine, or made-up ones without a network.
+"""Tweets with what people thought of them: real ones from a cache on this machine, or made-up ones.
 
-The real ones are the 4 200 tweets of C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment
-Analysis of Social Media Text", ICWSM 2014, each with the mean of the ratings that people gave it, from -4 to 4. They
-are part of the source distribution of vaderSentiment (MIT) and are never part of this repository.
+The real ones are the 4 200 tweets of C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for
+Sentiment Analysis of Social Media Text", ICWSM 2014, each with the mean of the ratings that people gave it,
+from -4 to 4. They are part of the source distribution of vaderSentiment (MIT) and never part of this repository.
 """
 
 from __future__ import annotations
@@ -75,6 +75,10 @@ def _made_up(random: Random, number: int) -> Tweet:
     word = random.choice(_PRAISE if mood > 0 else _BLAME if mood < 0 else _PLAIN)
     thing, time = random.choice(_THINGS), random.choice(_TIMES)
     # As in real tweets, about a quarter of the opinions stand within the first few letters.
-    text = f"{word.title()} {thing} {time}" if random.random() < 0.25 else f"Saw the {thing} {time}, {word} it was"
+    text = (
+        f"{word.title()} {thing} {time}"
+        if random.random() < 0.25
+        else f"Saw the {thing} {time}, {word} it was"
+    )
     rating = max(-4.0, min(4.0, random.gauss(mood, 0.8)))
     return Tweet(number, f"{text} #{number}", round(rating, 3))

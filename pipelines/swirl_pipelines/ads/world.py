@@ -56,7 +56,9 @@ class World:
         self.classifier = Deployment(self._good)
         self.audience = Audience(tweets, seed=seed)
         shown = zip(tweets, weights / _POSITIVE, positive, strict=True)
-        self.audience.readiness = _CLICKS / sum(w for tweet, w, ad in shown if ad and self.audience.likes(tweet.id))
+        self.audience.readiness = _CLICKS / sum(
+            w for tweet, w, ad in shown if ad and self.audience.likes(tweet.id)
+        )
 
     def pipeline(self, **options: Any) -> AdsPipeline:
         """A pipeline in this world; the options go to :class:`swirl.Pipeline`."""

@@ -1,0 +1,54 @@
+"""The commands of ``swirl``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+from swirl.errors import MissingExtraError
+
+try:
+    import click
+except ImportError:
+    raise MissingExtraError("click", "watch") from None
+
+__all__ = ["group"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("swirl-monitor"), prog_name="swirl")
+def group() -> None:
+    """Analytics for analytics: which stage of an ML pipeline broke, and why."""
+
+
+@group.command()
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.1, 20.0),
+    default=1.0,
+    show_default=True,
+    help="Seconds shown per second.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the feed, the audience and the noise."
+)
+@click.option("--headless", is_flag=True, help="Plain lines for pipes and CI; so without a terminal.")
+@click.option("--synthetic", is_flag=True, help="Made-up tweets, even where the real ones are at hand.")
+def demo(*, speed: float, seed: int, headless: bool, synthetic: bool) -> None:
+    """Play the ads pipeline live: two faults that look alike, told apart.
+
+    Ends with 0 if both were told right within three windows and a second, and nothing else was told.
+    """
+    from swirl.cli.demo import Options, run
+
+    quiet = headless or not sys.stdout.isatty()
+    sys.exit(run(Options(speed=speed, seed=seed, headless=quiet, synthetic=synthetic)))
+
+
+@group.command()
+def settings() -> None:
+    """Print every setting: its variable, its value now, and what it is for."""
+    from swirl.cli.settings import table
+
+    for line in table():
+        click.echo(line)

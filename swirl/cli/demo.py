@@ -1,0 +1,261 @@
+"""``swirl demo``: a live pipeline breaks twice in ways that look alike, and Swirl tells them apart.
+
+The screen and the verdict know only the effects that any sink receives; the pipeline knows of no fault.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from swirl.cli.acts import FLUSH_S, HEALTHY, INTRO, RECOVERY, SETTINGS, TITLES, TOLD, WINDOW_MS, acts
+from swirl.cli.judge import Fault, judge
+from swirl.cli.report import Played, closing, closing_lines, window_line
+from swirl.cli.scene import Scene
+from swirl.cli.screen import WIDTH, Caption, draw
+from swirl.clock import ScaledClock, SystemClock
+from swirl.errors import MissingExtraError
+from swirl.settings import EmitterSettings, WatchSettings
+from swirl.sinks.console import incident_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swirl.cli.judge import Outcome
+    from swirl.clock import Clock
+    from swirl_pipelines.ads.runner import Act
+    from swirl_pipelines.ads.world import World
+
+__all__ = ["Options", "run"]
+
+FULL_RATE = 25_000.0
+_CHANNEL = "#ads-oncall"
+_RATE_AT_MOST = 50_000.0
+_REFRESH_S = 0.25
+_LAST_WORDS_S = 4.0
+_EXCERPT = (
+    "swirl_incident_open",
+    "swirl_cause_posterior_ratio",
+    "swirl_verdict{",
+    "swirl_series_value{",
+    "swirl_alarms_total",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to play.
+
+    Attributes:
+        speed: seconds shown per second passed.
+        seed: of all randomness.
+        headless: plain lines instead of the screen.
+        synthetic: made-up tweets even where the real ones are at hand.
+    """
+
+    speed: float = 1.0
+    seed: int = 0
+    headless: bool = False
+    synthetic: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Tweets a second of event time: what one machine can do at this speed."""
+        return min(FULL_RATE, _RATE_AT_MOST / self.speed)
+
+
+@dataclass
+class _Play:
+    """One showing: where it stands, and what was done when."""
+
+    options: Options
+    clock: Clock
+    console: Console
+    scene: Scene = field(default_factory=Scene)
+    scrape: Callable[[], list[str]] = list
+    metrics: list[str] = field(default_factory=list)
+    acts: list[Played] = field(default_factory=list)
+    planned: int = 0
+    live: Live | None = None
+    _drawn: float = 0.0
+    _windows_told: int = 0
+    _changes_told: int = 0
+
+    def say(self, text: str) -> None:
+        """A paragraph: wrapped for a terminal, one line for a pipe."""
+        if self.console.is_terminal:
+            self.console.print(Text(text))
+        else:
+            self.console.out(text, highlight=False)
+
+    def began(self, act: Act, now_ms: int) -> None:
+        """An act begins; the one before it ends."""
+        self._end_act(now_ms)
+        self.acts.append(Played(act.name, now_ms, 0))
+        if act.name == RECOVERY:
+            self.metrics = self.scrape()
+        if self.live is None:
+            self.say(f"-- act {len(self.acts)} of {self.planned}: {act.name}. {TOLD[act.name]}")
+
+    def end(self) -> None:
+        """The last act is over."""
+        self._end_act(self.now_ms())
+        self.show(at_once=True)
+
+    def _end_act(self, now_ms: int) -> None:
+        if self.acts:
+            self.acts[-1] = self.acts[-1]._replace(end_ms=now_ms)
+
+    def now_ms(self) -> int:
+        """Event time."""
+        return self.clock.time_ns() // 1_000_000
+
+    def show(self, *, at_once: bool = False) -> None:
+        """Draw or print what is new; cheap enough to be asked often."""
+        now = time.monotonic()
+        if not at_once and now - self._drawn < _REFRESH_S:
+            return
+        self._drawn = now
+        if self.live is not None:
+            name = self.acts[-1].name
+            told = TOLD[name] + (f"\n\n{INTRO}" if name == HEALTHY else "")
+            caption = Caption(len(self.acts), self.planned, told, self.options.rate, self.now_ms())
+            self.live.update(draw(self.scene.view(), caption), refresh=True)
+        else:
+            self._print_news()
+
+    def _print_news(self) -> None:
+        view = self.scene.view()
+        for change in self.scene.changes[self._changes_told :]:
+            self._changes_told += 1
+            for line in incident_lines(change):
+                self.say(line)
+        for glance in view.windows[self._windows_told :]:
+            self._windows_told += 1
+            act = next((a.name for a in reversed(self.acts) if a.start_ms < glance.end_ms), HEALTHY)
+            self.say(window_line(glance, act, view))
+
+    def outcome(self) -> Outcome:
+        """Compare what was done with what was told."""
+        faults = [Fault(a.name, TITLES[a.name], a.start_ms, a.end_ms) for a in self.acts if a.name in TITLES]
+        return judge(faults, self.scene.changes, WINDOW_MS)
+
+
+def run(options: Options, console: Console | None = None) -> int:
+    """Play the demo.
+
+    Returns:
+        0 if both faults were told right and in time, and nothing else was told; 1 if not; 130 if interrupted.
+    """
+    console = console or Console(highlight=False)
+    clock = SystemClock() if options.speed == 1.0 else ScaledClock(options.speed)
+    play = _Play(options, clock, console)
+    try:
+        world = _world(options, play.say)
+        play.say(INTRO)
+        if options.rate < FULL_RATE:
+            play.say(f"At this speed the feed is thinned to {options.rate:,.0f} tweets a second.")
+        transcript = _perform(play, world)
+    except KeyboardInterrupt:
+        play.say("Interrupted.")
+        return 130
+    return _close(play, transcript)
+
+
+def _world(options: Options, say: Callable[[str], None]) -> World:
+    """Real tweets from the cache, fetched if need be; where that fails made-up ones, and that is said."""
+    try:
+        from swirl_pipelines.ads.fetch import FetchError, fetch
+        from swirl_pipelines.ads.tweets import made_up_tweets, read_tweets
+        from swirl_pipelines.ads.world import World
+    except ImportError as error:
+        raise MissingExtraError(error.name or "swirl_pipelines", "demo") from error
+    why = "as asked for"
+    if not options.synthetic:
+        try:
+            world = World(read_tweets(fetch()), options.seed)
+        except FetchError as error:
+            why = str(error)
+        else:
+            say("4 200 real tweets with human ratings (Hutto & Gilbert, ICWSM 2014); the model is VADER.")
+            return world
+    say(f"SYNTHETIC FEED: the tweets and their ratings are made up ({why}); the model is VADER.")
+    return World(made_up_tweets(options.seed), options.seed)
+
+
+def _perform(play: _Play, world: World) -> str:
+    """Play the acts with everything around them; returns what Slack received."""
+    from swirl.engine.local import LocalEngine
+    from swirl.testing.slack import SlackStandIn
+    from swirl_pipelines.ads.runner import Runner
+
+    speed, planned = play.options.speed, acts(world)
+    play.planned = len(planned)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        slack = stack.enter_context(SlackStandIn(channels=(_CHANNEL,)))
+        watch = WatchSettings(
+            slack_token=slack.token,
+            slack_channel=_CHANNEL,
+            slack_url=slack.url,
+            slack_show_labels=True,
+            http="127.0.0.1:0",
+        )
+        engine = LocalEngine(SETTINGS, watch, sinks=[play.scene], clock=play.clock, state=folder)
+        engine.start()
+        play.scrape = lambda: _scrape(engine.http)
+        emitter = EmitterSettings(flush_seconds=FLUSH_S / speed)
+        ads = world.pipeline(transport=engine, clock=play.clock, settings=emitter)
+
+        def consume(lines: list[bytes]) -> None:
+            ads.feed(lines)
+            play.show()
+
+        runner = Runner(world.feed, consume, play.clock, lambda s: time.sleep(s / speed), play.options.rate)
+        try:
+            if not play.options.headless:
+                play.live = stack.enter_context(_screen(play.console))
+            runner.play(planned, play.began)
+            play.end()
+        finally:
+            ads.pipeline.close(_LAST_WORDS_S)
+            engine.close(_LAST_WORDS_S)
+        play.show(at_once=True)
+        return slack.transcript()
+
+
+def _screen(console: Console) -> Live:
+    return Live(console=console, screen=True, auto_refresh=False)
+
+
+def _scrape(url: str) -> list[str]:
+    """The lines of a scrape that tell of the incident."""
+    with urlopen(f"{url}/metrics", timeout=2) as answer:  # noqa: S310 - our own port on loopback
+        found = answer.read().decode().splitlines()
+    return [line for line in found if line.startswith(_EXCERPT)]
+
+
+def _close(play: _Play, transcript: str) -> int:
+    """The closing words, and the exit code."""
+    outcome, window_ms = play.outcome(), WINDOW_MS
+    console, shown = play.console, [act for act in play.acts if act.name in {HEALTHY, *TITLES}]
+    console.print(Text("\nWhat Slack received", "bold"))
+    console.out(transcript or "nothing", highlight=False)
+    console.print(Text("\nWhat Prometheus scraped at the end of act 2 (an excerpt)", "bold"))
+    for line in play.metrics:
+        console.out(line, highlight=False)
+    console.print()
+    console.print(closing(outcome, play.scene.view(), shown, window_ms), width=WIDTH)
+    for line in closing_lines(outcome, window_ms):
+        console.out(line, highlight=False)
+    console.print(Text.assemble("\n", ("Next: ", "bold"), "put @pipeline.stage on your own functions."))
+    return 0 if outcome.passed else 1

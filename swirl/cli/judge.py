@@ -1,0 +1,114 @@
+"""Was Swirl right? The demo's own verdict on what it was told, from effects alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from swirl.effect import Incident, IncidentChanged
+
+__all__ = ["Fault", "Finding", "Outcome", "judge"]
+
+LIMIT_WINDOWS = 3
+LIMIT_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was done to the pipeline.
+
+    Attributes:
+        name: in the words of the demo.
+        title: what Swirl should say.
+        injected_ms, ended_ms: event time.
+    """
+
+    name: str
+    title: str
+    injected_ms: int
+    ended_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of a fault.
+
+    Attributes:
+        fault: see there.
+        said: the last title of its incident, ``""`` where it was missed.
+        version: the version to blame, ``""`` for none.
+        told_ms: event time by which it was named as it should be, or where it never was, of the first word; 0
+            where it was missed.
+        in_time: it was named as it should be within three windows and a second.
+    """
+
+    fault: Fault
+    said: str = ""
+    version: str = ""
+    told_ms: int = 0
+    in_time: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Named in time, and by the same name in the end."""
+        return self.in_time and self.said == self.fault.title
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The demo's result.
+
+    Attributes:
+        findings: one a fault.
+        false_alarms: incidents that belong to no fault, or that double one.
+    """
+
+    findings: tuple[Finding, ...]
+    false_alarms: tuple[Incident, ...]
+
+    @property
+    def passed(self) -> bool:
+        """All faults were named right and in time, and nothing else was told."""
+        return all(finding.right for finding in self.findings) and not self.false_alarms
+
+
+def judge(faults: Sequence[Fault], changes: Iterable[IncidentChanged], window_ms: int) -> Outcome:
+    """Compare what was done with what was told.
+
+    An incident belongs to the first fault within which it began. A window that was open at the injection may
+    hold its beginning.
+
+    Args:
+        faults: in order of time.
+        changes: every step of every incident, in order.
+        window_ms: length of a window.
+    """
+    steps: dict[str, list[Incident]] = {}
+    for change in changes:
+        steps.setdefault(change.incident.id, []).append(change.incident)
+    findings: dict[Fault, Finding] = {}
+    false_alarms = []
+    for told in steps.values():
+        fault = next((f for f in faults if f.injected_ms - window_ms < told[0].onset_ms < f.ended_ms), None)
+        if fault is None or fault in findings:
+            false_alarms.append(told[-1])
+        else:
+            findings[fault] = _find(fault, told, window_ms)
+    return Outcome(tuple(findings.get(fault, Finding(fault)) for fault in faults), tuple(false_alarms))
+
+
+def _find(fault: Fault, told: Sequence[Incident], window_ms: int) -> Finding:
+    deadline_ms = fault.injected_ms + LIMIT_WINDOWS * window_ms + LIMIT_MS
+    right = next((step for step in told if step.title == fault.title), None)
+    told_ms = _known_ms(right or told[0])
+    return Finding(
+        fault, told[-1].title, told[-1].version, told_ms, right is not None and told_ms <= deadline_ms
+    )
+
+
+def _known_ms(step: Incident) -> int:
+    """End of the last window on which the diagnosis rests."""
+    return max(step.opened_ms, step.onset_ms + step.windows * step.window_ms)

@@ -1,0 +1,49 @@
+"""``swirl settings``: every setting with its value now; secrets stay secret."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from swirl.settings import EmitterSettings, MonitorSettings, Settings, WatchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["table"]
+
+_KINDS: tuple[tuple[str, type[Settings]], ...] = (
+    ("Inside your pipeline", EmitterSettings),
+    ("What decides", MonitorSettings),
+    ("How it is reached, and whom it tells", WatchSettings),
+)
+
+
+def table(environ: Mapping[str, str] | None = None) -> list[str]:
+    """The settings as lines of text.
+
+    Args:
+        environ: to read them from; default: the environment of this process.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used.
+    """
+    lines: list[str] = []
+    for title, kind in _KINDS:
+        now = kind.from_environment(environ)
+        lines += [*([""] if lines else []), title]
+        for spec in fields(now):
+            value = _shown(getattr(now, spec.name), secret=not spec.repr)
+            mark = " " if getattr(now, spec.name) == spec.default else "*"
+            lines.append(f"{mark} {spec.metadata['variable']:<27} {value:<14} {spec.metadata['doc']}")
+    return [*lines, "", "* differs from its default"]
+
+
+def _shown(value: Any, *, secret: bool) -> str:
+    if secret:
+        return "(set)" if value else "(not set)"
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if value != "" else "(empty)"
