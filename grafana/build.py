@@ -3,7 +3,7 @@
 Value lines show ``swirl_series_value``, the very point that the detector judged, and the bands are its alarm
 limits: picture and incident agree to the window. Healthy is grey; whatever has colour is wrong.
 """
-# The builders take their booleans by position (FBT003); the folder is no package, it holds files for Grafana (INP001).
+# Builders take booleans by position (FBT003); the folder holds Grafana's files, it is no package (INP001).
 # ruff: noqa: FBT003, INP001
 
 from __future__ import annotations
