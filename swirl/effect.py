@@ -207,7 +207,7 @@ class WindowClosed(msgspec.Struct, frozen=True, tag="window"):
         """The series one by one."""
         table = np.frombuffer(self.numbers, dtype=np.float64).reshape(len(COLUMNS), -1).T.tolist()
         for key, row, state in zip(self.keys, table, self.states, strict=True):
-            yield SeriesPoint(key, *row, State(state))
+            yield SeriesPoint._make((key, *row, State(state)))
 
     def point(self, stage: str, metric: str, label: str = "") -> SeriesPoint | None:
         """The point of one series, None where there is none."""

@@ -196,7 +196,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Frame | Tick)
+_decoder: msgspec.msgpack.Decoder[Frame | Tick] = msgspec.msgpack.Decoder(Frame | Tick)
 
 
 def encode(record: Frame | Tick) -> bytes:
