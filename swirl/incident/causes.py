@@ -77,7 +77,8 @@ class Cause:
         where: which stages can have it: all, or sources only.
         ramp: chance that the effect grows slowly instead of coming at once.
         severity: ``"tripped"`` if what comes out is wrong or lost.
-        look: where to look first. ``{stage}``, ``{feed}`` (its parents, or its source), ``{version}``, ``{before}``.
+        look: where to look first. ``{stage}``, ``{feed}`` (its parents, or
+            its source), ``{source}``, ``{version}``, ``{before}``.
         benign: nobody needs to be told.
         signs: reasoned in code, not by the columns above.
     """
@@ -115,7 +116,7 @@ CAUSES: dict[str, Cause] = {
         # Where a stage has no check of its own, at least one of null_ratio, drift and prediction_ratio moved instead.
         own={"invalid_ratio": "up", "null_ratio": "rise", "drift": "rise", "error_ratio": "rise", "prediction_ratio": "may", "ratio": "may"},
         below=_SPREADS,
-        look="at what feeds {stage}: {feed} and the schema of what it sends. Not at the model.",
+        look="at what feeds {stage}: {feed} and the schema of its records. Not at the model.",
     ),
     "bad_deployment": Cause(
         "bad deployment",
@@ -137,21 +138,21 @@ CAUSES: dict[str, Cause] = {
         "source outage",
         own={"records": "outage"},
         where="source",
-        look="at {feed}. {stage} itself is alive.",
+        look="at {source}. {stage} itself is alive.",
     ),
     "source_throttled": Cause(
         "source throttled",
         own={"records": "throttled"},
         where="source",
         severity="degraded",
-        look="at {feed}: limits, partitions, consumers that fell out. The records that come are fine.",
+        look="at {source}: limits, partitions, consumers that fell out. The records that come are fine.",
     ),
     "source_doubled": Cause(
         "records come twice",
         own={"records": "doubled", "ratio": "drop"},
         below={"ratio": "drop"},
         where="source",
-        look="at {feed}: a replay, a second consumer, a retry that does not know what was done.",
+        look="at {source}: a replay, a second consumer, a retry that does not know what was done.",
     ),
     "input_drift": Cause(
         "input drift",
@@ -161,7 +162,7 @@ CAUSES: dict[str, Cause] = {
         where="source",
         ramp=0.5,
         severity="degraded",
-        look="at what changed in the world of {feed}. The records are valid; the model may need new training data.",
+        look="at what changed in the world of {source}. The records are valid; the model may need new training data.",
     ),
     "concept_shift": Cause(
         "concept shift",
@@ -195,7 +196,7 @@ CAUSES: dict[str, Cause] = {
         own={"lag": "up", "records": "late"},
         where="source",
         severity="degraded",
-        look="at {feed}: a backlog or a clock. The records are fine, but old.",
+        look="at {source}: a backlog or a clock. The records are fine, but old.",
     ),
     "blind": Cause(
         "monitoring blind",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from swirl.history import History
 
-__all__ = ["NAMED", "SURE", "Diagnosis", "Hypothesis", "diagnose"]
+__all__ = ["NAMED", "SURE", "Diagnosis", "Hypothesis", "diagnose", "locate", "residual_key"]
 
 NAMED = 0.6
 """A cause or a stage is named from this posterior on; below, the posterior is not calibrated."""
@@ -540,3 +540,34 @@ def _level_of_before(residuals: Residuals, series: Series, now: _Input) -> float
     sd = hypot(now.sd, _SOURCE_ERROR)
     density = np.exp(-0.5 * ((now.x - levels) / sd) ** 2) / (sd * sqrt(2 * pi))
     return now.nats(float(density.mean())) - now.nothing if len(levels) else 0.0
+
+
+def locate(history: History, since_ms: int, last_ms: int, key: SeriesKey) -> Generator[None, None, int]:
+    """Where within ``[since_ms, last_ms]`` a series really left: the most likely step.
+
+    A detector knows when its evidence began to grow, and that may be some quiet windows too early, which would dilute
+    the size of the effect.
+
+    Returns:
+        The start of the first window of the effect; ``since_ms`` where the series says nothing.
+    """
+    residuals = (yield from collect(history, since_ms, last_ms)) if since_ms < last_ms else None
+    series = residuals.series.get(residual_key(key)) if residuals is not None else None
+    if residuals is None or series is None:
+        return since_ms
+    span = residuals.span
+    z = np.clip(np.nan_to_num(series.by_window()[span.first : span.stop]), -40, 40)
+    after = np.cumsum(z[::-1])[::-1]
+    gain = after * after / np.arange(len(z), 0, -1)
+    return residuals.windows[span.first + int(np.argmax(gain))].start_ms
+
+
+def residual_key(key: SeriesKey) -> SeriesKey:
+    """The residual series in which a judged series is seen.
+
+    Example:
+        >>> residual_key(SeriesKey("classify", "prediction_ratio", "positive"))
+        SeriesKey(stage='classify', metric='prediction_ratio', label='')
+    """
+    metric = {"counter_level": "ratio"}.get(key.metric, key.metric)
+    return SeriesKey(key.stage, metric)

@@ -1,0 +1,358 @@
+"""What a person is told of a diagnosis: one sentence, a handful of figures, where to look, and what it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, log
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from swirl.effect import Evidence, Rival, SeriesKey
+from swirl.incident import numbers
+from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
+from swirl.incident.diagnose import LOUD, Diagnosis, Hypothesis
+from swirl.incident.figures import Figure, evidence_of, figure_of, name_of, recent, value_of
+from swirl.incident.series import Level
+from swirl.incident.versions import deployment_of
+from swirl.residual import total
+
+if TYPE_CHECKING:
+    from swirl.incident.residuals import Residuals
+
+__all__ = ["Told", "pair_of", "tell"]
+
+_LINES = 4
+_RIVALS = 3
+_MATERIAL = 0.5
+"""Nats from which a series counts as explained."""
+_FOLLOWS = 0.1
+"""ln change of a stage's input from which it counts as suffering."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The parts of an incident that come from its diagnosis; see :class:`swirl.effect.Incident`."""
+
+    cause: str
+    stage: str
+    sentence: str
+    look_first: str
+    evidence: tuple[Evidence, ...]
+    follows: tuple[str, ...]
+    posterior: float
+    rivals: tuple[Rival, ...]
+    version: str
+    version_before: str
+    version_line: str
+    second: str
+    reasons: tuple[tuple[str, float], ...]
+    covered: frozenset[SeriesKey]
+    """Series that this explanation covers; what else becomes anomalous is news."""
+
+
+def pair_of(diagnosis: Diagnosis, *, named: bool) -> tuple[str, str]:
+    """The cause (a key of the table) and the stage that are told."""
+    if not named:
+        return UNKNOWN, diagnosis.stage or diagnosis.best[1]
+    if (diagnosis.cause, diagnosis.stage) in diagnosis.posterior:
+        return diagnosis.cause, diagnosis.stage
+    return next((pair for pair in diagnosis.posterior if pair[0] == diagnosis.cause), diagnosis.best)
+
+
+def tell(diagnosis: Diagnosis, pipeline: str, window_ms: int, *, named: bool) -> Told:
+    """All texts for a diagnosis.
+
+    Args:
+        diagnosis: with its residuals.
+        pipeline: its name, told where no stage is.
+        window_ms: length of a window.
+        named: the cause is sure enough to be told; otherwise the candidates are.
+    """
+    return _Telling(diagnosis, pipeline, window_ms, named=named).told()
+
+
+class _Telling:
+    def __init__(self, diagnosis: Diagnosis, pipeline: str, window_ms: int, *, named: bool) -> None:
+        if diagnosis.residuals is None:
+            raise ValueError("a diagnosis without evidence has nothing to tell")
+        self.d, self.r, self.window_ms = diagnosis, diagnosis.residuals, window_ms
+        self.cause, self.stage = pair_of(diagnosis, named=named)
+        self.where = self.stage or pipeline
+        lead = (self.cause, self.stage) if named else diagnosis.best
+        self.hypothesis = diagnosis.hypotheses.get(lead, Hypothesis(self.cause, self.stage, 0.0))
+        self.base = [self.r.windows[i] for i in self.r.span.base.tolist()]
+
+    def told(self) -> Told:
+        keys = self.keys()
+        evidence = self.lines(keys)
+        version = self.hypothesis.version if self.cause == "bad_deployment" else None
+        return Told(
+            cause=words_of(self.cause),
+            stage=self.stage,
+            sentence=self.sentence(evidence),
+            look_first=self.look_first(),
+            evidence=tuple(evidence),
+            follows=tuple(self.follows(keys)),
+            posterior=round(self.d.posterior.get((self.cause, self.stage), 0.0), 6),
+            rivals=tuple(self.rivals()),
+            version=version.deployment.version if version else "",
+            version_before=version.deployment.before if version else "",
+            version_line=self.version_line(),
+            second=self.second(),
+            reasons=self.reasons(),
+            covered=frozenset(self.explained()),
+        )
+
+    # Figures ---------------------------------------------------------------------------------------------------
+
+    def explained(self) -> list[SeriesKey]:
+        """The series that the explanation covers, in graph order."""
+        gains = self.hypothesis.gains
+        if gains and self.cause != UNKNOWN:
+            keys = [k for k, gain in gains.items() if gain > _MATERIAL]
+        else:
+            keys = [k for k, z in self.d.z.items() if abs(z) > LOUD]
+        return sorted(keys, key=lambda k: (self.r.graph.place(k.stage), self.order(k)))
+
+    def order(self, key: SeriesKey) -> tuple[int, float]:
+        """Within a stage: as the table has it, the loudest of one kind first."""
+        cause = CAUSES[self.cause]
+        table = [*cause.one_of, *cause.own] if cause.one_of else list(cause.own)
+        version = self.hypothesis.version
+        lead = version.contrast.metric if version is not None and version.contrast is not None else ""
+        if key.metric == lead:
+            return -1, 0.0
+        rank = 0 if key.metric in cause.one_of else table.index(key.metric) if key.metric in table else len(table)
+        return rank, -abs(self.d.z.get(key, 0.0))
+
+    def keys(self) -> list[SeriesKey]:
+        """The series that are shown: the root's first, then what follows downstream, at most four."""
+        keys = self.explained()
+        own = sorted((k for k in keys if self.is_root(k)), key=self.order)
+        rest = [k for k in keys if not self.is_root(k)]
+        below = set(self.r.graph.descendants.get(self.stage, ()))
+        # The last stages count most: there stands what the pipeline is for.
+        later = [k for k in rest if k.stage in below] + [k for k in rest if k.stage not in below]
+        room = max(_LINES - len(own[:2]), 0)
+        chosen = own[:2] + (later if len(later) <= room else [*later[: room - 1], later[-1]])
+        return chosen + own[2 : 2 + max(_LINES - len(chosen), 0)]
+
+    def is_root(self, key: SeriesKey) -> bool:
+        """It is a figure of the root stage, or of the pipeline itself."""
+        return key.stage == self.stage or (key.metric == "lag" and self.cause == "late_data")
+
+    def figure(self, key: SeriesKey) -> Figure:
+        series = self.r.series.get(key)
+        return figure_of(key, series.label if series is not None else "", self.r.definition)
+
+    def line(self, key: SeriesKey) -> Evidence:
+        """The figure of a series, usual and now."""
+        figure, evidence = self.figure(key), self.r.evidence
+        series = self.r.series.get(key)
+        if key.metric == "input_ratio":
+            now = exp(series.change()) if isinstance(series, Level) else float("nan")
+            usual = 1.0
+        elif key.metric == "emitters":
+            usual = float(evidence[-1].known.get(key.stage, 0))
+            now = float(evidence[-1].heard.get(key.stage, 0))
+        else:
+            usual = value_of(figure, self.base, self.window_ms)
+            thin = figure.stage if figure.metric not in ("lag", "emitters") else ""
+            now = value_of(figure, recent(evidence, thin) if thin else evidence[-1:], self.window_ms)
+        onset = self.r.evidence[0].start_ms
+        return evidence_of(figure, usual, now, root=self.is_root(key), onset_ms=onset)
+
+    def lines(self, keys: list[SeriesKey]) -> list[Evidence]:
+        """The figures that are shown, and one that did not move where people would look in vain."""
+        lines = [self.line(k) for k in keys]
+        names = [line.name for line in lines]
+        lines = [line for i, line in enumerate(lines) if line.name not in names[:i]]
+        predicting = [s for s in self.r.graph.stages if SeriesKey(s, "prediction_ratio") in self.r.series]
+        if len(predicting) > 1:
+            lines = [self._told_apart(line) for line in lines]
+        if self.cause in ("bad_deployment", "unversioned_change", "concept_shift", "downstream_broken"):
+            upstream = [*self.r.graph.ancestors.get(self.stage, ()), self.stage]
+            quiet = [k for s in upstream if (k := SeriesKey(s, "invalid_ratio")) in self.r.series and k not in keys]
+            lines += [self.line(k) for k in quiet[:1]]
+        return lines
+
+    @staticmethod
+    def _told_apart(line: Evidence) -> Evidence:
+        """Where several stages predict, the label alone does not say which."""
+        if line.metric != "prediction_ratio":
+            return line
+        return msgspec.structs.replace(line, name=f"{line.stage} {name_of(line.stage, line.metric, line.label)}")
+
+    def follows(self, keys: list[SeriesKey]) -> list[str]:
+        """Stages that suffer from the root."""
+        shown = {k.stage for k in [*keys, *self.explained()]}
+        found = []
+        for stage in self.r.graph.descendants.get(self.stage, ()):
+            usual = sum(total(w, stage).records for w in self.base) / max(len(self.base), 1)
+            now = total(self.r.evidence[-1], stage).records
+            if stage in shown or abs(log((now + 1) / (usual + 1))) > _FOLLOWS + 3 / max(usual, 1) ** 0.5:
+                found.append(stage)
+        return found
+
+    # Sentences -------------------------------------------------------------------------------------------------
+
+    def sentence(self, evidence: list[Evidence]) -> str:
+        """Stage, verb, number now, usual number."""
+        if not evidence:
+            return f"{self.where} is not as usual."
+        said = _phrase(evidence[0])
+        if self.cause == UNKNOWN:
+            pairs = [p for p in self.d.posterior.items() if p[0][0] not in (UNKNOWN, CHANCE)][:2]
+            both = ", ".join(f"{words_of(cause)} {numbers.percent(p)}" for (cause, _), p in pairs)
+            return f"{said}. The cause is open" + (f": {both}." if both else ".")
+        version = self.hypothesis.version
+        if self.cause == "bad_deployment" and version is not None:
+            return f"{said}, since {version.deployment.version} went out."
+        return said + _ENDINGS.get(self.cause, "") + "."
+
+    def look_first(self) -> str:
+        parents = self.r.graph.parents.get(self.stage, [])
+        version = self.hypothesis.version
+        said = CAUSES[self.cause].look.format(
+            stage=self.where,
+            feed=" and ".join(parents) if parents else "its source",
+            source=f"the source of {self.where}",
+            version=version.deployment.version if version else "",
+            before=version.deployment.before if version else "",
+        )
+        return f"{said} {beside}" if (beside := self.side_by_side()) else said
+
+    def side_by_side(self) -> str:
+        """How the two versions did in the same windows."""
+        version = self.hypothesis.version
+        if self.cause != "bad_deployment" or version is None or version.contrast is None or abs(version.contrast.z) <= 5:
+            return ""
+        contrast, deployment = version.contrast, version.deployment
+        shown = numbers.seconds if contrast.metric == "latency_p50" else numbers.ratio
+        said = (
+            f"In the {numbers.duration(contrast.windows * self.window_ms)} when both ran, {deployment.before} had "
+            f"{shown(contrast.old)} and {deployment.version} {shown(contrast.new)}"
+        )
+        # At a small share of the records the share of the effect is noise.
+        effect = abs(self.d.z.get(SeriesKey(self.stage, contrast.metric), 0.0))
+        share = f": the version explains {numbers.percent(contrast.explained)} of the effect" if effect > 10 else ""
+        return said + share + "."
+
+    def version_line(self) -> str:
+        """What happened to the versions; empty where none is known."""
+        version = self.hypothesis.version
+        if self.cause == "bad_deployment" and version is not None:
+            d = version.deployment
+            beside = d.share[self.r.span.stop - 1] < 0.9
+            how = "runs beside" if beside else "replaced"
+            return f"{d.version} {how} {d.before} {'since' if beside else 'at'} {numbers.clock(d.since_ms)} UTC"
+        for stage in self.r.graph.stages:
+            deployment = deployment_of(self.r, stage)
+            if deployment is not None:
+                at = numbers.clock(deployment.since_ms)
+                return f"{stage} {deployment.version} replaced {deployment.before} at {at} UTC and is not to blame"
+        versions = [v for s in [self.stage, *self.r.graph.stages] for v in self.r.evidence[-1].stages.get(s, {}) if v]
+        return "version unchanged" if versions else ""
+
+    def second(self) -> str:
+        if self.d.second is None or self.cause == UNKNOWN:
+            return ""
+        cause, stage = self.d.second
+        return f"A second fault is likely beside it: {stage or 'the pipeline'}: {words_of(cause)}."
+
+    def reasons(self) -> tuple[tuple[str, float], ...]:
+        """Why records of the root stage are invalid, or by what its exceptions are, commonest first."""
+        counts = [total(w, self.stage) for w in self.r.evidence]
+        if SeriesKey(self.stage, "invalid_ratio") not in self.explained():
+            return ()
+        found: dict[str, int] = {}
+        for c in counts:
+            for reason, n in c.reasons.items():
+                found[reason] = found.get(reason, 0) + n
+        whole = max(sum(c.invalid for c in counts), sum(found.values()), 1)
+        common = sorted(found, key=lambda reason: (-found[reason], reason))[:3]
+        return tuple((reason, round(found[reason] / whole, 6)) for reason in common if found[reason])
+
+    # What it is not --------------------------------------------------------------------------------------------
+
+    def rivals(self) -> list[Rival]:
+        """The other explanations, most probable first, each with the one fact that separates it."""
+        seen = {self.cause, UNKNOWN}
+        found = []
+        for cause, stage in self.d.posterior:
+            if cause not in seen and len(found) < _RIVALS:
+                seen.add(cause)
+                why = self.why_not(self.d.hypotheses[cause, stage])
+                found.append(Rival(words_of(cause), stage, round(self.d.posterior[cause, stage], 6), why))
+        if "bad_deployment" not in seen and not any(c == "bad_deployment" for c, _ in self.d.posterior):
+            found.append(Rival(words_of("bad_deployment"), "", 0.0, "no version changed"))
+        return found
+
+    def why_not(self, rival: Hypothesis) -> str:
+        best = self.hypothesis
+        keys = sorted({*best.gains, *rival.gains})
+        gaps = {k: best.gains.get(k, 0.0) - rival.gains.get(k, 0.0) for k in keys}
+        names = sorted({*best.extras, *rival.extras})
+        others = {k: best.extras.get(k, 0.0) - rival.extras.get(k, 0.0) for k in names}
+        key = max(gaps, key=gaps.__getitem__, default=None)
+        other = max(others, key=others.__getitem__, default=None)
+        if key is not None and (other is None or gaps[key] >= others[other]):
+            return self._why_series(key, rival)
+        return _EXTRAS.get(other or "", "less common") if other != "onset" else _ONSETS.get(rival.cause, "the change came slowly")
+
+    def _why_series(self, key: SeriesKey, rival: Hypothesis) -> str:
+        line = self.line(key)
+        if key.metric == "emitters":
+            return f"only {line.now} of {line.usual} emitters are heard"
+        if rival.gains.get(key, 0.0) < 0:
+            if key.metric == "records":
+                return f"{line.now} still arrive"
+            return f"{line.name} is {line.now}, usually {line.usual}"
+        return f"leaves {line.name} {line.usual} → {line.now} unexplained"
+
+
+_ENDINGS = {
+    "unversioned_change": ", and no version changed",
+    "source_doubled": "; what people do with them does not double",
+    "input_drift": "; the records are valid",
+    "concept_shift": ", slowly and in every version",
+    "downstream_broken": "; everything before is as usual",
+    "stage_errors": "; its input is valid",
+    "blind": "; the work goes on",
+    "stage_down": "; the stages after it get nothing",
+}
+
+_EXTRAS = {
+    "version": "the effect does not follow the version",
+    "nothing of its own": "nothing at that stage itself moved",
+    "which metric": "the other things that it breaks did not move",
+    "labels only": "only the labels moved, nothing in the input",
+    "too large for chance": "too large for chance",
+    "silence": "emitters are not heard",
+    "switches": "it would have to spread by chance",
+    "emitters doubled": "the emitters did not double",
+}
+
+_ONSETS = dict.fromkeys(("concept_shift", "rhythm", "input_drift"), "the change came at once")
+
+
+def _phrase(line: Evidence) -> str:
+    """A figure as the beginning of a sentence."""
+    stage, now, usual = line.stage, line.now, line.usual
+    bare = now.removesuffix("/s")
+    phrases = {
+        "records": f"{stage} receives {bare} records/s, usually {usual}",
+        "input_ratio": f"{stage} receives {now} what its parents send, usually 1",
+        "invalid": f"{stage} rejects {bare} records/s as invalid, usually {usual}",
+        "errors": f"{stage} fails on {bare} records/s, usually {usual}",
+        "output_ratio": f"{stage} passes on {now} of its records, usually {usual}",
+        "prediction_ratio": f"{stage} calls {now} of its records {line.label}, usually {usual}",
+        "null_ratio": f"{stage} finds {now} of its feature values null, usually {usual}",
+        "drift": f"{stage} sees {line.label} moved by {now}, usually {usual}",
+        "latency_p50": f"{stage} takes {now} a record, usually {usual}",
+        "count": f"{line.label} at {stage}: {now}, usually {usual}",
+        "lag": f"records come {now} late, usually {usual}",
+        "emitters": f"{now} of {usual} emitters of {stage} are heard",
+    }
+    return phrases.get(line.metric, f"{line.name}: {now}, usually {usual}")

@@ -1,0 +1,155 @@
+"""The ads pipeline of the demonstration as a history made by hand: windows of one second, 25 000 tweets in each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from swirl.effect import Incident, IncidentChanged, SeriesKey
+from swirl.frame import Definition, RatioDefinition, StageDefinition, Verdict
+from swirl.history import History, StageCounts, WindowCounts
+from swirl.incident.life import Anomaly, Incidents, Step
+from swirl.settings import MonitorSettings
+from tests.incident.simulator import drain
+
+ORIGIN_MS = 1_795_230_740_000 - 30_000  # so that a fault after 30 windows begins at 03:12:20 UTC
+SECOND = 1000
+OLD, NEW = "2026.11.1", "2026.11.2"
+INVALID = SeriesKey("ingest", "invalid_ratio")
+POSITIVE = SeriesKey("classify", "prediction_ratio", "positive")
+CLICKS = SeriesKey("serve", "ratio", "clicks")
+RECORDS = SeriesKey("ingest", "records")
+
+DEFINITION = Definition(
+    (
+        StageDefinition("ingest", (), validates=True),
+        StageDefinition("classify", ("ingest",), predicts="label"),
+        StageDefinition("serve", ("classify",)),
+    ),
+    (RatioDefinition("clicks", ("serve", "clicks"), ("serve", "records")),),
+)
+
+SETTINGS = MonitorSettings(window_seconds=1.0, calm_windows=8)
+
+
+@dataclass
+class Second:
+    """One second of traffic.
+
+    Attributes:
+        broken: share of the records without text.
+        swapped: share of the predictions made by the new version, whose labels are swapped.
+        version: of the classifier where nothing is swapped.
+        factor: on the traffic.
+    """
+
+    broken: float = 0.0
+    swapped: float = 0.0
+    version: str = OLD
+    factor: float = 1.0
+    whole: bool = True
+    silent: tuple[str, ...] = ()
+    latency: float = 3e-6
+
+
+@dataclass
+class Ads:
+    """The pipeline, second after second.
+
+    Attributes:
+        changes: everything that was told so far.
+        verdicts: everything that the pipeline was told.
+        held: what is held now.
+        steps: what each second gave.
+    """
+
+    seed: int = 1
+    incidents: Incidents = field(default_factory=lambda: Incidents("ads", SETTINGS))
+    history: History = field(default_factory=lambda: History(SECOND))
+    changes: list[IncidentChanged] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    held: set[SeriesKey] = field(default_factory=set)
+    steps: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.history.definition = DEFINITION
+
+    def window(self, second: Second) -> WindowCounts:
+        rng = self.rng
+        start = self.history.windows[-1].start_ms + SECOND if self.history.windows else ORIGIN_MS
+        records = int(rng.poisson(25_000 * second.factor))
+        missing = int(rng.binomial(records, second.broken))
+        odd = int(rng.poisson(10 * second.factor * (1 - second.broken)))
+        ingest = StageCounts(
+            records=records,
+            invalid=missing + odd,
+            out=records - missing - odd,
+            latency=second.latency * float(np.exp(rng.normal(0, 0.05))),
+            latency_spread=0.3,
+            reasons={k: n for k, n in (("text missing", missing), ("not JSON", odd)) if n},
+        )
+        # What is left of a broken feed is cut short, and reads as negative.
+        usual = 0.2 if second.broken > 0.3 else 0.8
+        new = int(rng.binomial(ingest.out, second.swapped))
+        right, swapped = int(rng.binomial(ingest.out - new, usual)), int(rng.binomial(new, 1 - usual))
+        parts = {second.version: (ingest.out - new, right), **({NEW: (new, swapped)} if new else {})}
+        classify = {
+            v: StageCounts(
+                records=n,
+                out=n,
+                predictions=n,
+                labels={"positive": p, "negative": n - p},
+                latency=2e-5 * float(np.exp(rng.normal(0, 0.05))),
+                latency_spread=0.3,
+            )
+            for v, (n, p) in parts.items()
+            if n
+        }
+        served = right + swapped
+        wanted = right if usual == 0.8 else right * 0.1
+        serve = StageCounts(records=served, out=served, latency=1e-6, latency_spread=0.3, counters={"clicks": float(rng.poisson(wanted * 0.1))})
+        stages = {"ingest": {OLD: ingest}, "classify": classify, "serve": {OLD: serve}}
+        names = [s.name for s in DEFINITION.stages]
+        heard = {n: 0 if n in second.silent else 1 for n in names}
+        seen = {n: v for n, v in stages.items() if n not in second.silent}
+        return WindowCounts(start, seen, {}, heard, dict.fromkeys(names, 1), 600, second.whole)
+
+    def second(self, second: Second, alarms: Sequence[SeriesKey] = (), loud: Sequence[SeriesKey] = (), since: int = 0) -> Step:
+        """Let a second pass: alarms for series that are not held, ``since`` so many windows ago."""
+        window = self.window(second)
+        self.history.append(window)
+        fresh = [Anomaly(k, window.start_ms, window.start_ms - since * SECOND, 3.0, -1) for k in alarms if k not in self.held]
+        far = frozenset(k for k in [*alarms, *loud] if k in self.held)
+        step: Step = drain(self.incidents.step(window, self.history, fresh, far))
+        self.held = (self.held | step.hold) - step.release
+        self.changes += step.changes
+        self.verdicts += [step.verdict] if step.verdict else []
+        self.steps.append(step)
+        return step
+
+    def pass_by(self, seconds: int, second: Second | None = None, alarms: Sequence[SeriesKey] = ()) -> None:
+        for _ in range(seconds):
+            self.second(second or Second(), alarms)
+
+    @property
+    def last(self) -> Incident:
+        return self.changes[-1].incident
+
+    def transitions(self) -> list[str]:
+        return [c.transition for c in self.changes]
+
+
+BROKEN = Second(broken=0.8)
+BUG = Second(swapped=1.0, version=NEW)
+
+
+def told(ads: Ads) -> Iterator[Any]:
+    """Everything that left, as builtins."""
+    import msgspec
+
+    for step in ads.steps:
+        yield msgspec.to_builtins([list(step.changes), sorted(step.hold), sorted(step.release), step.adopt, step.verdict])
