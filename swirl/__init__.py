@@ -1,1 +1,51 @@
 """Analytics for analytics: one decorator tells which stage of an ML pipeline broke, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swirl.errors import (
+    DefinitionError,
+    FrameError,
+    Invalid,
+    MissingExtraError,
+    SettingsError,
+    SnapshotError,
+    SwirlError,
+)
+from swirl.frame import Verdict
+from swirl.sdk.pipeline import Pipeline
+
+__all__ = [
+    "DefinitionError",
+    "FrameError",
+    "Invalid",
+    "MissingExtraError",
+    "Pipeline",
+    "SettingsError",
+    "SnapshotError",
+    "SwirlError",
+    "Verdict",
+    "__version__",
+    "watch",
+]
+
+__version__ = "0.1.0"
+
+
+def watch(**settings: Any) -> Any:
+    """Monitor the pipelines of this process in this process; the extra ``watch`` must be installed.
+
+    Args:
+        **settings: those of ``swirl.engine.local.watch``.
+
+    Returns:
+        What that gives: the running watcher.
+
+    Raises:
+        MissingExtraError: ``pip install 'swirl-monitor[watch]'`` has not been done.
+        SettingsError: a setting has an unusable value.
+    """
+    from swirl.engine import local  # noqa: PLC0415 - what only emits need not have what watches installed
+
+    return local.watch(**settings)

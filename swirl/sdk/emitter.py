@@ -1,0 +1,399 @@
+"""The background side of a pipeline: folds, makes frames, and hands them to the transport without ever being felt.
+
+One daemon thread a pipeline, started by the first record. It owns everything here; the host only puts requests into a
+queue that is safe in signal handlers and destructors.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from swirl.frame import Definition, Frame, definition_hash, encode
+from swirl.sdk import transport as transports
+from swirl.sdk.cover import Cover
+from swirl.sdk.packing import pack
+from swirl.sdk.sums import MANY_TALLIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swirl.clock import Clock
+    from swirl.frame import Slice
+    from swirl.sdk.recorder import Gate
+    from swirl.sdk.transport import Transport
+    from swirl.settings import EmitterSettings
+
+__all__ = ["Emitter"]
+
+_log = logging.getLogger("swirl")
+
+_DEFINITION_NS = 60_000_000_000
+_BACKOFF = 0.5
+_BACKOFF_MOST = 30.0
+_STEP_BACK_MS = 10_000
+"""A clock that goes back further starts a new emitter, since what is covered cannot go back."""
+
+
+class _Request:
+    """Something the thread is asked to do, and whether it worked."""
+
+    __slots__ = ("done", "goodbye", "ok")
+
+    def __init__(self, *, goodbye: bool) -> None:
+        self.goodbye = goodbye
+        self.done = threading.Event()
+        self.ok = False
+
+
+class Emitter:
+    """Emits one pipeline.
+
+    Args:
+        pipeline: its name.
+        settings: flush time, bounds.
+        clock: host time.
+        gate: what its stages record.
+        define: gives the present definition.
+        transport: its own, or None for that of the process.
+    """
+
+    def __init__(
+        self,
+        pipeline: str,
+        settings: EmitterSettings,
+        clock: Clock,
+        gate: Gate,
+        define: Callable[[], Definition],
+        transport: Transport | None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.settings = settings
+        self.clock = clock
+        self.gate = gate
+        self.define = define
+        self.transport = transport
+        self.threaded = True
+        gate.pressure = self.pressure
+        self._on_install = self.kick  # kept, since listeners are held weakly
+        self.begin()
+        transports.on_install(self._on_install)
+        _live.add(self)
+
+    def begin(self, identity: bytes | None = None) -> None:
+        """Start anew: another identity, nothing gathered, no thread. Also what a fork does in the child."""
+        self.identity = identity or os.urandom(16)
+        self._sequence = 0
+        self._failed = 0
+        self._dropped_before = 0
+        self._ring: deque[tuple[bytes, bool]] = deque()
+        self._queue: SimpleQueue[_Request | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._closed = False
+        self._backoff = _BACKOFF
+        self._open_until = 0.0
+        self._cover = Cover()
+        self._definition: Definition | None = None
+        self._hash = b""
+        self._defined_at: int | None = None
+        self._said: set[tuple[str, str]] = set()
+        self.gate.reset()
+
+    # ---- called by the host ------------------------------------------------------------------------------------
+
+    def pressure(self, ticks: int) -> None:
+        """The first record was made, or much has gathered."""
+        if self._closed:
+            self.gate.full = True
+            return
+        if not self._cover.begun:
+            self._cover.begin((ticks + self._offset()) // 1_000_000)
+        self.gate.open(is_open=True)
+        if self._thread is None:
+            self.kick()
+        elif self._queue.empty():
+            self._queue.put(None)
+
+    def kick(self) -> None:
+        """Start the thread if there is something to send and somewhere to send it."""
+        if (
+            self.threaded
+            and not self._closed
+            and self._cover.begun
+            and self._thread is None
+            and self.target()
+        ):
+            # Whoever comes second finds the lock taken and goes on: the thread is being started.
+            if self._starting.acquire(blocking=False):
+                try:
+                    if self._thread is None:
+                        self._start()
+                finally:
+                    self._starting.release()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"swirl-{self.pipeline}", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter ends: what gathers is bounded
+            self._thread = None
+
+    def flush(self, timeout: float) -> bool:
+        """See :meth:`swirl.Pipeline.flush`."""
+        return self._ask(goodbye=False, timeout=timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Send what has gathered and say goodbye. Records that come later are dropped."""
+        return self._ask(goodbye=True, timeout=timeout)
+
+    def close_soon(self) -> None:
+        """The same without waiting."""
+        self._queue.put(_Request(goodbye=True))
+
+    def _ask(self, *, goodbye: bool, timeout: float) -> bool:
+        if self._closed or not self._cover.begun:
+            self._shut(goodbye)
+            return True
+        if not self.threaded:
+            return self.emit_now(goodbye=goodbye)
+        self.kick()
+        if self._thread is None:
+            return False
+        request = _Request(goodbye=goodbye)
+        self._queue.put(request)
+        return request.done.wait(timeout) and request.ok
+
+    def emit_now(self, *, goodbye: bool = False) -> bool:
+        """Fold and send one frame in the calling thread; for emitters without a thread of their own."""
+        if self._closed:
+            return True
+        if not self._cover.begun:
+            self._cover.begin(self.clock.time_ns() // 1_000_000)
+        self.gate.open(is_open=True)
+        self._emit(goodbye=goodbye)
+        self._shut(goodbye)
+        return self._send_all(force=True)
+
+    def _shut(self, goodbye: bool) -> None:  # noqa: FBT001 - it is the condition
+        if goodbye:
+            self._closed = True
+            self.gate.open(is_open=False)
+            self.gate.full = True
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None
+
+    def join(self, seconds: float) -> None:
+        """Wait for its thread to end."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, seconds))
+
+    def rebind(
+        self, clock: Clock, transport: Transport | None, *, threaded: bool, identity: bytes | None
+    ) -> None:
+        """See :meth:`swirl.Pipeline.rebind`."""
+        self.clock, self.transport, self.threaded = clock, transport, threaded
+        self._queue.put(None)
+        for recorder in self.gate.recorders:
+            recorder.ticks = clock.ticks
+        self.begin(identity)
+        if not threaded:
+            self._cover.begin(clock.time_ns() // 1_000_000)
+            self.gate.open(is_open=True)
+
+    # ---- the thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        queue, due = self._queue, time.monotonic() + self.settings.flush_seconds
+        while queue is self._queue:
+            request = _next(queue, due - time.monotonic())
+            try:
+                if request is None and time.monotonic() < due:
+                    self._fold(self._offset())
+                    if all(len(r.sums) < MANY_TALLIES for r in self.gate.recorders):
+                        continue
+                due = max(due + self.settings.flush_seconds, time.monotonic())
+                self._serve(request)
+            except Exception:  # noqa: BLE001 - nothing may end the thread; what it says is seen in the counters
+                _log.debug("swirl: a flush of %s failed", self.pipeline, exc_info=True)
+            finally:
+                if request is not None:
+                    request.done.set()
+            if self._closed or (self.target() is None and not self._ring):
+                break
+        if queue is self._queue:
+            self._thread = None
+
+    def _serve(self, request: _Request | None) -> None:
+        goodbye = request is not None and request.goodbye
+        if not self._closed:
+            self._emit(goodbye=goodbye)
+        self._shut(goodbye)
+        ok = self._send_all(force=request is not None)
+        if request is not None:
+            request.ok = ok
+
+    def _offset(self) -> int:
+        """Nanoseconds since 1970 at tick 0."""
+        return self.clock.time_ns() - self.clock.ticks()
+
+    def _fold(self, offset: int) -> None:
+        pause = _pause if self.threaded else None
+        for recorder in list(self.gate.recorders):
+            recorder.fold(offset, self._cover.end_ms, pause)
+        for version in {id(r.version): r.version for r in self.gate.recorders}.values():
+            version.forget()
+        self.gate.full = False
+
+    def _emit(self, *, goodbye: bool) -> None:
+        now_ns = self.clock.time_ns()
+        now_ms = now_ns // 1_000_000
+        if self._cover.begun and now_ms < self._cover.end_ms - _STEP_BACK_MS and not self._cover.event_time:
+            self._step_back(now_ms)
+        self._fold(now_ns - self.clock.ticks())
+        covers = self._cover.advance(now_ms, self.gate.recorders)
+        slices = [piece for recorder in self.gate.recorders for piece in recorder.sums.take()]
+        self._frame(now_ms, covers, slices, goodbye=goodbye)
+        self._say_complaints()
+
+    def _step_back(self, now_ms: int) -> None:
+        end = self._cover.end_ms
+        self._frame(end, (end, end), [], goodbye=True)
+        self._dropped_before, self._failed, self._sequence = self.gate.dropped, 0, 0
+        self.identity, self._defined_at = os.urandom(16), None
+        self._cover = Cover()
+        self._cover.begin(now_ms)
+
+    def _frame(self, now_ms: int, covers: tuple[int, int], slices: list[Slice], *, goodbye: bool) -> None:
+        definition = self._due_definition()
+        frame = Frame(
+            pipeline=self.pipeline,
+            emitter=self.identity,
+            sequence=1,
+            sent_ms=max(0, now_ms),
+            covers=covers,
+            definition_hash=self._hash,
+            dropped=self.gate.dropped - self._dropped_before,
+            failed=self._failed,
+        )
+        packs = pack(slices)
+        for i, part in enumerate(packs):
+            last = i == len(packs) - 1
+            self._sequence += 1
+            given: dict[str, Any] = {
+                "definition": definition if i == 0 else None,
+                "goodbye": goodbye and last,
+            }
+            if not last:
+                given["covers"] = (covers[0], covers[0])
+            self._keep(
+                encode(_with(frame, sequence=self._sequence, slices=tuple(part), **given)),
+                defines=i == 0 and definition is not None,
+            )
+
+    def _due_definition(self) -> Definition | None:
+        definition, ticks = self.define(), self.clock.ticks()
+        if definition != self._definition:
+            self._definition, self._hash = definition, definition_hash(definition)
+        elif self._defined_at is not None and ticks - self._defined_at < _DEFINITION_NS:
+            return None
+        self._defined_at = ticks
+        return definition
+
+    def _keep(self, payload: bytes, *, defines: bool) -> None:
+        if len(self._ring) >= self.settings.buffer_frames:
+            _, defined = self._ring.popleft()
+            self._failed += 1
+            if defined:
+                self._defined_at = None
+        self._ring.append((payload, defines))
+
+    def target(self) -> Transport | None:
+        """Where its frames go now."""
+        return self.transport or transports.installed()
+
+    def _send_all(self, *, force: bool) -> bool:
+        target = self.target()
+        if target is None or (not force and time.monotonic() < self._open_until):
+            return not self._ring
+        while self._ring:
+            try:
+                target.send(self.pipeline, self._ring[0][0])
+            except Exception:  # noqa: BLE001 - a transport may raise anything; the frame stays and is offered again
+                self._open_until = time.monotonic() + self._backoff
+                self._backoff = min(2 * self._backoff, _BACKOFF_MOST)
+                return False
+            self._ring.popleft()
+            self._backoff = _BACKOFF
+        return True
+
+    def _say_complaints(self) -> None:
+        """Say once what a hook of the user's did wrong; its values go to the user's own log only."""
+        for key, what in list(self.gate.complaints.items()):
+            if key not in self._said:
+                self._said.add(key)
+                _log.warning(
+                    "swirl: %s of stage %r failed with %s (said once, counted as hook_errors)",
+                    key[1],
+                    key[0],
+                    what,
+                )
+
+
+def _next(queue: SimpleQueue[_Request | None], seconds: float) -> _Request | None:
+    try:
+        return queue.get(timeout=max(0.0, seconds))
+    except Empty:
+        return None
+
+
+def _pause() -> None:
+    """Let other threads run between two pieces of work."""
+    time.sleep(0)
+
+
+def _with(frame: Frame, **changes: Any) -> Frame:
+    return msgspec.structs.replace(frame, **changes)
+
+
+_live: weakref.WeakSet[Emitter] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for emitter in list(_live):
+        emitter.begin()
+
+
+def _at_exit() -> None:
+    """Send what is left, all pipelines at once, within the longest of their times."""
+    emitters = [e for e in list(_live) if e.running]
+    if not emitters:
+        return
+    deadline = time.monotonic() + max(e.settings.exit_seconds for e in emitters)
+    for emitter in emitters:
+        emitter.close_soon()
+    for emitter in emitters:
+        emitter.join(deadline - time.monotonic())
+    for target in {id(t): t for e in emitters if (t := e.target()) is not None}.values():
+        try:
+            target.close(max(0.0, deadline - time.monotonic()))
+        except Exception:  # noqa: BLE001 - the process ends; a transport that fails to close must not be felt
+            _log.debug("swirl: closing the transport failed", exc_info=True)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

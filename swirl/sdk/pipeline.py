@@ -1,0 +1,457 @@
+"""``swirl.Pipeline``: what a user writes."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast, overload
+
+from swirl.clock import Clock, SystemClock
+from swirl.errors import DefinitionError
+from swirl.frame import Definition, RatioDefinition, StageDefinition, Verdict
+from swirl.sdk import feedback
+from swirl.sdk.emitter import Emitter
+from swirl.sdk.hooks import Hook, Hooks, OnInvalid
+from swirl.sdk.note import BUILT_IN_COUNTERS
+from swirl.sdk.recorder import Gate, Recorder
+from swirl.sdk.stage import CounterOf, Metrics, Stage
+from swirl.sdk.version import Version, VersionSource
+from swirl.sdk.wrappers import wrap
+from swirl.settings import EmitterSettings
+
+if TYPE_CHECKING:
+    from swirl.sdk.transport import Transport
+
+__all__ = ["After", "CounterLike", "Pipeline"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+After: TypeAlias = "str | Stage[..., Any] | Iterable[str | Stage[..., Any]]"
+"""One stage or several: decorated functions or their names."""
+
+CounterLike: TypeAlias = "str | Stage[..., Any] | tuple[str | Stage[..., Any], str]"
+"""A stage (what it passed on), or a stage and the name of a counter."""
+
+_API = ("name", "count", "observe", "observe_many", "batch", "timed", "counter")
+_LONGEST_NAME = 80
+
+
+class Pipeline:
+    """An ML pipeline whose stages are measured.
+
+    Making it reads the settings (``SWIRL_...`` variables) and starts nothing; the first record starts a thread.
+    Copies made by pickle or cloudpickle are emitters of their own, send through the transport of their process, and
+    start with nothing recorded.
+
+    Args:
+        name: its name, everywhere: the key of its frames, its title in an incident.
+        version: a text, or a function without arguments that is asked at each flush; stages without a version of
+            their own have this one.
+        redact: applied to labels, reasons and categories before they leave; if it raises, ``(redacted)`` leaves.
+        settings: instead of those of the environment.
+        clock: instead of the machine's.
+        transport: instead of the one installed for the process.
+
+    Raises:
+        DefinitionError: the name is empty or too long.
+        SettingsError: a setting has an unusable value.
+
+    Attributes:
+        name: its name.
+        verdict: what the monitor holds of it; read it as often as you like, it costs an attribute.
+
+    Example:
+        >>> ads = Pipeline("ads", version="2026.11.2")
+        >>> @ads.stage(valid=lambda tweet: "text" in tweet)
+        ... def ingest(line):
+        ...     return {"text": line}
+        >>> @ads.stage(after=ingest, predicts=True)
+        ... def classify(tweet):
+        ...     return "positive" if "love" in tweet["text"] else "negative"
+        >>> classify(ingest("I love it"))
+        'positive'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: VersionSource = "",
+        *,
+        redact: Callable[[str], str] | None = None,
+        settings: EmitterSettings | None = None,
+        clock: Clock | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.name = _checked_name(name, "pipeline", 'swirl.Pipeline("ads")')
+        self.settings = EmitterSettings.from_environment() if settings is None else settings
+        self.verdict = Verdict()
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._version = Version(_checked_version(version))
+        self._stages: dict[str, StageDefinition] = {}
+        self._ratios: dict[str, RatioDefinition] = {}
+        self._origins: dict[str, tuple[str, str]] = {}
+        self._gate = Gate(self.settings.buffer_records, self.settings.labels, redact)
+        self._wire(transport)
+
+    def _wire(self, transport: Transport | None) -> None:
+        self._emitter = Emitter(
+            self.name,
+            self.settings,
+            self._clock,
+            self._gate,
+            _Definer(self._stages, self._ratios, self._gate),
+            transport,
+        )
+        weakref.finalize(self, self._emitter.close_soon).atexit = False
+        feedback.register(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_emitter", "verdict")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.verdict = Verdict()
+        self._wire(None)
+
+    def __repr__(self) -> str:
+        return f"<swirl.Pipeline {self.name!r}: {' -> '.join(self._stages) or 'no stages yet'}>"
+
+    # ---- definition --------------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> VersionSource:
+        """The version, or the function that tells it. Assign another when a new model takes over."""
+        return self._version.source
+
+    @version.setter
+    def version(self, source: VersionSource) -> None:
+        self._version.become(_checked_version(source), self._clock.ticks())
+
+    @overload
+    def stage(self, function: Callable[P, R], /) -> Stage[P, R]: ...
+    @overload
+    def stage(
+        self,
+        *,
+        name: str | None = None,
+        after: After = (),
+        version: VersionSource | None = None,
+        valid: Hook | None = None,
+        predicts: Hook | bool = False,
+        features: Hook | bool = False,
+        at: Hook | None = None,
+        on_invalid: OnInvalid = "pass",
+    ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
+    def stage(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        after: After = (),
+        version: VersionSource | None = None,
+        valid: Hook | None = None,
+        predicts: Hook | bool = False,
+        features: Hook | bool = False,
+        at: Hook | None = None,
+        on_invalid: OnInvalid = "pass",
+    ) -> Any:
+        """Make a function a stage of this pipeline. Bare, or with arguments; stages are written in the order of flow.
+
+        Plain, async, generator and async generator functions, methods, static and class methods are understood. The
+        function behaves as before; exceptions are counted by type and go on untouched. Each call is one record in.
+        A generator passes on one record a value; if it comes first in the pipeline, or is given an iterator, it
+        works on a stream, and each value is one record in as well.
+
+        The hooks are functions of the result (of each value, for a generator). With two required parameters they
+        get the first argument of the call, then the result. A hook that raises is counted (``hook_errors``), told
+        once in the log, and the record counts as valid.
+
+        Args:
+            function: when used without arguments.
+            name: by default the function's.
+            after: the stage or stages whose output it takes; none for a source.
+            version: of this stage, a text or a function asked at each flush; by default the pipeline's.
+            valid: says whether a result is valid.
+            predicts: True if the result is the prediction, or a function that gives it. Text, truth values, whole
+                numbers and enumerations are labels, floats are numbers, None is no prediction. Class
+                probabilities are best given as one of them: ``predicts=lambda p: float(p[1])``.
+            features: True if the result is a mapping from names to values, or a function that gives one. Numbers
+                go to distributions, text and truth values to categories; None and NaN are nulls.
+            at: the event time: seconds since 1970, milliseconds (any number above 1e11), a ``numpy.datetime64``, or
+                a datetime with a time zone. By default the time at which the call ended.
+            on_invalid: what the caller gets of an invalid record:
+
+                ``"pass"`` (the default): measuring changes nothing. A result that ``valid=`` refuses is returned all
+                the same. Where the function raised :class:`~swirl.Invalid` there is no result, so None is returned.
+
+                ``"drop"``: None in both cases, so that one ``if`` in your code skips the record; a generator leaves
+                the value out.
+
+                ``"raise"``: ``Invalid`` in both cases.
+
+                A generator that raises ``Invalid`` by itself ends, with ``"pass"`` and ``"drop"`` quietly.
+
+        Raises:
+            DefinitionError: the name is taken or empty, ``after`` names no stage of this pipeline, or an argument is
+                of no use; the message says what to write instead.
+        """
+        hooks = Hooks(valid, predicts, features, at, on_invalid)
+        _check_hooks(hooks)
+        own = None if version is None else _checked_version(version)
+
+        def decorate(function: Any) -> Any:
+            if isinstance(function, (staticmethod, classmethod)):
+                return type(function)(decorate(function.__func__))
+            return self._define(function, name, after, own, hooks)
+
+        return decorate if function is None else decorate(function)
+
+    def _define(
+        self,
+        function: Callable[..., Any],
+        name: str | None,
+        after: After,
+        version: VersionSource | None,
+        hooks: Hooks,
+    ) -> Any:
+        if not callable(function):
+            raise DefinitionError(
+                f"a stage is a function, not {function!r}; write @pipeline.stage above a function"
+            )
+        name = _checked_name(
+            getattr(function, "__name__", "") if name is None else name,
+            "stage",
+            '@pipeline.stage(name="classify")',
+        )
+        origin = (getattr(function, "__module__", ""), getattr(function, "__qualname__", ""))
+        if name in self._stages and not (_interactive() and self._origins[name] == origin):
+            raise DefinitionError(
+                f"pipeline {self.name!r} has a stage {name!r} already; give this one another name with name=..."
+            )
+        before = self._names(name, after)
+        self._stages[name] = StageDefinition(name, before, validates=hooks.valid is not None)
+        self._origins[name] = origin
+        return self._decorated(function, name, before, version, hooks)
+
+    def _decorated(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        before: tuple[str, ...],
+        version: VersionSource | None,
+        hooks: Hooks,
+    ) -> Any:
+        source = self._version if version is None else Version(version)
+        recorder = Recorder(name, self._gate, source, self._clock.ticks, times=hooks.at is not None)
+        judge = hooks.judge(recorder.complain, method=_is_method(function))
+        recorder.slim = judge
+        recorder.judge = None if hooks.simple else judge
+        off = self.settings.off
+        call = function if off else wrap(function, recorder, hooks, judge, source=not before)
+        metrics = Metrics(recorder, off=off)
+        if not off:
+            self._gate.recorders[:] = [r for r in self._gate.recorders if r.stage != name] + [recorder]
+        return _with_api(call, metrics, self)
+
+    def _names(self, name: str, after: After) -> tuple[str, ...]:
+        given = [after] if isinstance(after, str) or callable(after) else list(after)
+        names = tuple(
+            dict.fromkeys(self._known(one, f"after= of stage {name!r}", before=name) for one in given)
+        )
+        for one in names:
+            if one == name or name in self._ancestors(one):
+                raise DefinitionError(
+                    f"stage {name!r} after {one!r} makes a cycle; records flow one way, so leave one out"
+                )
+        return names
+
+    def _ancestors(self, name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            for before in self._stages[waiting.pop()].after:
+                if before not in found:
+                    found.add(before)
+                    waiting.append(before)
+        return found
+
+    def _known(self, one: object, where: str, before: str = "") -> str:
+        """The name of a stage of this pipeline."""
+        named = getattr(one, "__func__", one)
+        name = named if isinstance(named, str) else getattr(named, "name", None)
+        owner = getattr(named, "pipeline", self)
+        if isinstance(name, str) and owner is self and (name in self._stages or name == before != ""):
+            return name
+        known = ", ".join(map(repr, self._stages)) or "none yet"
+        raise DefinitionError(
+            f"{where} names {name or one!r}, which is no stage of pipeline {self.name!r} (there are: {known}); "
+            "write the stages in the order in which records flow"
+        )
+
+    def ratio(self, name: str, numerator: CounterLike, *, per: CounterLike) -> None:
+        """Watch one counter per another, across stages: ``ads.ratio("click rate", (serve, "clicks"), per=serve)``.
+
+        Args:
+            name: unique in the pipeline.
+            numerator: a stage (what it passed on), ``(stage, counter)``, or ``stage.counter("clicks")``. The counter
+                is one of your own (``stage.count``) or one that Swirl keeps: records, invalid, errors, out,
+                predictions, nulls, values, hook_errors, non_finite.
+            per: the denominator, the same way.
+
+        Raises:
+            DefinitionError: the name is taken or empty, or a stage or counter cannot be.
+        """
+        name = _checked_name(name, "ratio", 'pipeline.ratio("click rate", (serve, "clicks"), per=serve)')
+        if name in self._ratios:
+            raise DefinitionError(f"pipeline {self.name!r} has a ratio {name!r} already; choose another name")
+        self._ratios[name] = RatioDefinition(name, self._counter(name, numerator), self._counter(name, per))
+
+    def _counter(self, ratio: str, like: CounterLike) -> tuple[str, str]:
+        stage, counter = like if isinstance(like, tuple) else (like, "out")
+        name = self._known(stage, f"ratio {ratio!r}")
+        if not isinstance(counter, str) or not counter or len(counter) > _LONGEST_NAME:
+            raise DefinitionError(
+                f'ratio {ratio!r}: {counter!r} is no name of a counter; write (stage, "clicks")'
+            )
+        wrong = counter not in BUILT_IN_COUNTERS and counter.lower().rstrip("s") in _SINGULARS
+        if wrong:
+            known = ", ".join(sorted(BUILT_IN_COUNTERS))
+            raise DefinitionError(
+                f"ratio {ratio!r}: Swirl counts {known}; {counter!r} is too close to be one of your own"
+            )
+        return name, counter
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Send what has been recorded until now: before a serverless function, a cron job or a Spark task ends.
+
+        Args:
+            timeout: longest wait in seconds.
+
+        Returns:
+            Whether all of it was handed to the transport. False without a transport.
+        """
+        return self._emitter.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Send what is left and say goodbye; what is recorded later is dropped. At exit this happens by itself.
+
+        Args:
+            timeout: longest wait in seconds; by default the setting ``exit_seconds``.
+
+        Returns:
+            As :meth:`flush`.
+        """
+        return self._emitter.close(self.settings.exit_seconds if timeout is None else timeout)
+
+    def rebind(
+        self, clock: Clock, transport: Transport | None, *, threaded: bool, emitter: bytes | None = None
+    ) -> None:
+        """For testing kits: put other clocks and another transport under stages that are decorated already.
+
+        What was recorded before is forgotten, and the emitter is a new one.
+
+        Args:
+            clock: of durations and of event times.
+            transport: where frames go.
+            threaded: whether a thread sends them; if not, :meth:`emit_now` does.
+            emitter: its identity, 16 bytes; by default random.
+        """
+        self._clock = clock
+        self._emitter.rebind(clock, transport, threaded=threaded, identity=emitter)
+
+    def emit_now(self) -> bool:
+        """For testing kits: fold and send one frame in the calling thread; use it after ``rebind(threaded=False)``.
+
+        Returns:
+            As :meth:`flush`.
+        """
+        return self._emitter.emit_now()
+
+
+_SINGULARS = frozenset(name.rstrip("s") for name in BUILT_IN_COUNTERS)
+
+
+class _Definer:
+    """Gives the definition as it is now: what was written down, and what the records have shown since."""
+
+    def __init__(
+        self, stages: dict[str, StageDefinition], ratios: dict[str, RatioDefinition], gate: Gate
+    ) -> None:
+        self._stages = stages
+        self._ratios = ratios
+        self._gate = gate
+
+    def __call__(self) -> Definition:
+        recorders = {r.stage: r for r in self._gate.recorders}
+        stages = tuple(_shown(stage, recorders.get(name)) for name, stage in list(self._stages.items()))
+        return Definition(stages, tuple(self._ratios.values()))
+
+
+def _shown(stage: StageDefinition, recorder: Recorder | None) -> StageDefinition:
+    if recorder is None:
+        return stage
+    return StageDefinition(
+        stage.name,
+        stage.after,
+        validates=stage.validates,
+        predicts=recorder.sums.predicts,
+        features=tuple(recorder.sums.features),
+    )
+
+
+def _with_api(call: Any, metrics: Metrics, pipeline: Pipeline) -> Any:
+    """The function with what :class:`~swirl.sdk.stage.Stage` promises; functions take attributes, methods of C do not."""
+    import functools
+
+    if not inspect.isfunction(call):
+        inner = call
+        call = functools.wraps(inner)(lambda *args, **kwargs: inner(*args, **kwargs))
+    for name in _API:
+        setattr(call, name, getattr(metrics, name))
+    call.pipeline = pipeline
+    return cast("Stage[..., Any]", call)
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    names = code.co_varnames[: code.co_argcount] if code is not None else ()
+    return bool(names) and names[0] in ("self", "cls", "mcs")
+
+
+def _interactive() -> bool:
+    """In a notebook or at a prompt a cell is run again, and defines its stages anew."""
+    return not hasattr(sys.modules.get("__main__"), "__file__")
+
+
+def _checked_name(name: object, what: str, example: str) -> str:
+    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise DefinitionError(
+            f"{name!r} is no name of a {what}: give it 1 to {_LONGEST_NAME} printable characters, as in {example}"
+        )
+    return name
+
+
+def _checked_version(version: object) -> VersionSource:
+    if isinstance(version, str) or callable(version):
+        return cast("VersionSource", version)
+    raise DefinitionError(f"a version is a text or a function that gives one, not {version!r}")
+
+
+def _check_hooks(hooks: Hooks) -> None:
+    if hooks.on_invalid not in ("drop", "raise", "pass"):
+        raise DefinitionError(f'on_invalid is {hooks.on_invalid!r}; it must be "drop", "raise" or "pass"')
+    for name in ("valid", "predicts", "features", "at"):
+        hook = getattr(hooks, name)
+        if (
+            hook is not None
+            and not callable(hook)
+            and not (isinstance(hook, bool) and name in ("predicts", "features"))
+        ):
+            also = ", or True for the result itself" if name in ("predicts", "features") else ""
+            raise DefinitionError(f"{name}= is {hook!r}; it must be a function of the result{also}")
