@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.box import ROUNDED
-from rich.console import Console, Group
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
-
 from swirl.effect import IncidentChanged
+from swirl.errors import MissingExtraError
 from swirl.sinks.wording import (
     duration,
     headline,
@@ -21,6 +16,15 @@ from swirl.sinks.wording import (
     reasons,
     ruled_out,
 )
+
+try:
+    from rich.box import ROUNDED
+    from rich.console import Console, Group
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+except ImportError:
+    raise MissingExtraError("rich", "watch") from None
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,6 +66,7 @@ def incident_panel(incident: Incident, width: int) -> RenderableType:
     """An incident as a panel of ``width`` columns; its marks carry the state where colours do not."""
     ended = incident.state == "resolved"
     title = Text(f"{'✓' if ended else '◆'} {headline(incident)}", "bold" if ended else BAD)
+    title.truncate(width - 6, overflow="ellipsis")
     body: list[RenderableType] = [_numbers(incident), _causes(incident)]
     if ended:
         body = [Text(f"Was: {plain(incident.cause)}. {plain(incident.cost)}".rstrip()), _numbers(incident)]
