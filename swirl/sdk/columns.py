@@ -107,7 +107,7 @@ class Columns:
             raise ValueError(f"{len(self._predictions)} predictions for {self.records} records")
 
     def fold(self, sums: Sums, host_ms: int) -> None:
-        """Add the batch to the sums of its stage; ``host_ms`` is its event time where it has none of its own."""
+        """Add the batch to the sums of its stage; ``host_ms`` is its event time unless it has its own."""
         if not self.records:
             return
         times, failed = self._times(host_ms)
@@ -233,7 +233,7 @@ def _fast_times(at: Column) -> tuple[NDArray[np.int64], int] | None:
         ms = np.where(at > 1e11, at, at * 1000.0).astype(np.int64)
     else:
         return None
-    return (ms, 0) if 0 <= ms.min() and ms.max() < 253_402_300_800_000 else None
+    return (ms, 0) if ms.min() >= 0 and ms.max() < 253_402_300_800_000 else None
 
 
 def _read_times(at: Iterable[Any], host_ms: int) -> tuple[NDArray[np.int64], int]:

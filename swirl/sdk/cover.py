@@ -15,8 +15,9 @@ __all__ = ["Cover"]
 class Cover:
     """The end of what is covered; it never goes back.
 
-    Where no stage has an ``at=``, it follows the host's clock. Where all have one, it is the newest event time seen,
-    and moves on with the host's clock while no record comes; before the first record it is 0, which covers nothing.
+    Where no stage has an ``at=``, it follows the host's clock. Where all have one, it is the newest event
+    time seen, and moves on with the host's clock while no record comes; before the first record it is 0,
+    which covers nothing.
 
     Attributes:
         begun: there was a first record or a first frame.

@@ -1,7 +1,7 @@
-"""The background side of a pipeline: folds, makes frames, and hands them to the transport without ever being felt.
+"""The background side of a pipeline: it folds, makes frames and hands them to the transport.
 
-One daemon thread a pipeline, started by the first record. It owns everything here; the host only puts requests into a
-queue that is safe in signal handlers and destructors.
+One daemon thread a pipeline, started by the first record. It owns everything here; the host only puts
+requests into a queue that is safe in signal handlers and destructors.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from swirl.sdk.transport import Transport
     from swirl.settings import EmitterSettings
 
-__all__ = ["Emitter"]
+__all__ = ["Emitter", "close_all"]
 
 _log = logging.getLogger("swirl")
 
@@ -109,8 +109,6 @@ class Emitter:
         self._said: set[tuple[str, str]] = set()
         self.gate.reset()
 
-    # ---- called by the host ------------------------------------------------------------------------------------
-
     def pressure(self, ticks: int) -> None:
         """The first record was made, or much has gathered."""
         if self._closed:
@@ -126,20 +124,14 @@ class Emitter:
 
     def kick(self) -> None:
         """Start the thread if there is something to send and somewhere to send it."""
-        if (
-            self.threaded
-            and not self._closed
-            and self._cover.begun
-            and self._thread is None
-            and self.target()
-        ):
-            # Whoever comes second finds the lock taken and goes on: the thread is being started.
-            if self._starting.acquire(blocking=False):
-                try:
-                    if self._thread is None:
-                        self._start()
-                finally:
-                    self._starting.release()
+        wanted = self.threaded and not self._closed and self._cover.begun and self._thread is None
+        # Whoever comes second finds the lock taken and goes on: the thread is being started.
+        if wanted and self.target() is not None and self._starting.acquire(blocking=False):
+            try:
+                if self._thread is None:
+                    self._start()
+            finally:
+                self._starting.release()
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name=f"swirl-{self.pipeline}", daemon=True)
@@ -166,13 +158,19 @@ class Emitter:
             self._shut(goodbye)
             return True
         if not self.threaded:
-            return self.emit_now(goodbye=goodbye)
+            return self._emit_quietly(goodbye=goodbye)
         self.kick()
         if self._thread is None:
             return False
         request = _Request(goodbye=goodbye)
         self._queue.put(request)
         return request.done.wait(timeout) and request.ok
+
+    def _emit_quietly(self, *, goodbye: bool) -> bool:
+        try:
+            return self.emit_now(goodbye=goodbye)
+        except Exception:  # noqa: BLE001 - a user's flush() does not raise; a testing kit's emit_now() may
+            return False
 
     def emit_now(self, *, goodbye: bool = False) -> bool:
         """Fold and send one frame in the calling thread; for emitters without a thread of their own."""
@@ -183,7 +181,7 @@ class Emitter:
         self.gate.open(is_open=True)
         self._emit(goodbye=goodbye)
         self._shut(goodbye)
-        return self._send_all(force=True)
+        return self._send_all(force=True, strict=True)
 
     def _shut(self, goodbye: bool) -> None:  # noqa: FBT001 - it is the condition
         if goodbye:
@@ -214,8 +212,6 @@ class Emitter:
         if not threaded:
             self._cover.begin(clock.time_ns() // 1_000_000)
             self.gate.open(is_open=True)
-
-    # ---- the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         queue, due = self._queue, time.monotonic() + self.settings.flush_seconds
@@ -326,14 +322,17 @@ class Emitter:
         """Where its frames go now."""
         return self.transport or transports.installed()
 
-    def _send_all(self, *, force: bool) -> bool:
+    def _send_all(self, *, force: bool, strict: bool = False) -> bool:
+        """Send what the ring holds, if the circuit is closed or it is forced; whether all is gone."""
         target = self.target()
         if target is None or (not force and time.monotonic() < self._open_until):
             return not self._ring
         while self._ring:
             try:
                 target.send(self.pipeline, self._ring[0][0])
-            except Exception:  # noqa: BLE001 - a transport may raise anything; the frame stays and is offered again
+            except Exception:
+                if strict:
+                    raise
                 self._open_until = time.monotonic() + self._backoff
                 self._backoff = min(2 * self._backoff, _BACKOFF_MOST)
                 return False
@@ -378,19 +377,28 @@ def _after_fork() -> None:
         emitter.begin()
 
 
-def _at_exit() -> None:
-    """Send what is left, all pipelines at once, within the longest of their times."""
-    emitters = [e for e in list(_live) if e.running]
-    if not emitters:
-        return
-    deadline = time.monotonic() + max(e.settings.exit_seconds for e in emitters)
-    for emitter in emitters:
+def close_all() -> None:
+    """Close the emitters of this process, all at once, within the longest of their ``exit_seconds``."""
+    _close(list(_live))
+
+
+def _close(emitters: list[Emitter]) -> float:
+    """Close emitters; seconds that are left."""
+    running = [e for e in emitters if e.running]
+    deadline = time.monotonic() + max((e.settings.exit_seconds for e in running), default=0.0)
+    for emitter in running:
         emitter.close_soon()
-    for emitter in emitters:
+    for emitter in running:
         emitter.join(deadline - time.monotonic())
+    return max(0.0, deadline - time.monotonic())
+
+
+def _at_exit() -> None:
+    emitters = list(_live)
+    left = _close(emitters)
     for target in {id(t): t for e in emitters if (t := e.target()) is not None}.values():
         try:
-            target.close(max(0.0, deadline - time.monotonic()))
+            target.close(left)
         except Exception:  # noqa: BLE001 - the process ends; a transport that fails to close must not be felt
             _log.debug("swirl: closing the transport failed", exc_info=True)
 

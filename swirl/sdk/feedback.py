@@ -5,11 +5,13 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+from swirl.sdk.emitter import close_all
+
 if TYPE_CHECKING:
     from swirl.frame import Verdict
     from swirl.sdk.pipeline import Pipeline
 
-__all__ = ["deliver", "live", "register"]
+__all__ = ["close_all", "deliver", "live", "register"]
 
 _pipelines: weakref.WeakSet[Pipeline] = weakref.WeakSet()
 
@@ -25,6 +27,6 @@ def live(name: str | None = None) -> list[Pipeline]:
 
 
 def deliver(name: str, verdict: Verdict) -> None:
-    """Tell all pipelines of a name what the monitor holds of them. Never raises; unknown names are ignored."""
+    """Tell all pipelines of a name what the monitor holds of them. Never raises; ignores unknown names."""
     for pipeline in live(name):
         pipeline.verdict = verdict

@@ -1,4 +1,4 @@
-"""What a user hangs on a stage: ``valid=``, ``predicts=``, ``features=``, ``at=``; run inside the call, never raising."""
+"""What a user hangs on a stage: ``valid=``, ``predicts=``, ``features=`` and ``at=``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Complain", "Hook", "Hooks", "Judge", "OnInvalid", "invalid_reason"]
 OnInvalid: TypeAlias = Literal["drop", "raise", "pass"]
 
 Hook: TypeAlias = Callable[..., Any]
-"""A function of the result; with two required parameters it gets the first argument of the call, then the result."""
+"""A function of the result; with two parameters it gets the first argument of the call, then the result."""
 
 Judge: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], Note]
 """From result, positional and named arguments of a call to what there is to note."""
@@ -42,7 +42,7 @@ class Hooks:
 
     @property
     def simple(self) -> bool:
-        """Whether the hot path can do without a judge: at most ``valid=`` of the result and ``predicts=True``."""
+        """Whether the hot path needs no judge: ``valid=`` of the result and ``predicts=True`` at most."""
         return (
             isinstance(self.predicts, bool)
             and not self.features
@@ -114,7 +114,7 @@ def _features(mapping: Mapping[str, Any], complain: Complain) -> tuple[tuple[Fea
     return tuple(found), failed
 
 
-def _reader(hook: Hook | bool, *, method: bool) -> Callable[[Any, Any, Any], Any] | None:
+def _reader(hook: Hook | Literal[True, False], *, method: bool) -> Callable[[Any, Any, Any], Any] | None:
     if isinstance(hook, bool):
         return (lambda result, _args, _kwargs: result) if hook else None
     return _bound(hook, method=method)

@@ -146,7 +146,8 @@ def event_ms(value: object) -> int:
             milliseconds if it is above 1e11.
 
     Raises:
-        ValueError: a datetime without a time zone, a time before 1970 or after the year 9999, or no time at all.
+        ValueError: a datetime without a time zone, a time before 1970 or after the year 9999, or no time at
+            all.
 
     Example:
         >>> event_ms(1_700_000_000.5), event_ms(1_700_000_000_500)

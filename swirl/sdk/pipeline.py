@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 from swirl.clock import Clock, SystemClock
@@ -16,12 +16,14 @@ from swirl.sdk.emitter import Emitter
 from swirl.sdk.hooks import Hook, Hooks, OnInvalid
 from swirl.sdk.note import BUILT_IN_COUNTERS
 from swirl.sdk.recorder import Gate, Recorder
-from swirl.sdk.stage import CounterOf, Metrics, Stage
+from swirl.sdk.stage import Metrics, Stage
 from swirl.sdk.version import Version, VersionSource
 from swirl.sdk.wrappers import wrap
 from swirl.settings import EmitterSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from swirl.sdk.transport import Transport
 
 __all__ = ["After", "CounterLike", "Pipeline"]
@@ -42,15 +44,16 @@ _LONGEST_NAME = 80
 class Pipeline:
     """An ML pipeline whose stages are measured.
 
-    Making it reads the settings (``SWIRL_...`` variables) and starts nothing; the first record starts a thread.
-    Copies made by pickle or cloudpickle are emitters of their own, send through the transport of their process, and
-    start with nothing recorded.
+    Making it reads the settings (``SWIRL_...`` variables) and starts nothing; the first record starts a
+    thread. Copies made by pickle or cloudpickle are emitters of their own, send through the transport of
+    their process, and start with nothing recorded.
 
     Args:
         name: its name, everywhere: the key of its frames, its title in an incident.
-        version: a text, or a function without arguments that is asked at each flush; stages without a version of
-            their own have this one.
-        redact: applied to labels, reasons and categories before they leave; if it raises, ``(redacted)`` leaves.
+        version: a text, or a function without arguments that is asked at each flush; stages without a version
+            of their own have this one.
+        redact: applied to labels, reasons and categories before they leave; if it raises, ``(redacted)``
+            leaves.
         settings: instead of those of the environment.
         clock: instead of the machine's.
         transport: instead of the one installed for the process.
@@ -119,8 +122,6 @@ class Pipeline:
     def __repr__(self) -> str:
         return f"<swirl.Pipeline {self.name!r}: {' -> '.join(self._stages) or 'no stages yet'}>"
 
-    # ---- definition --------------------------------------------------------------------------------------------
-
     @property
     def version(self) -> VersionSource:
         """The version, or the function that tells it. Assign another when a new model takes over."""
@@ -135,6 +136,8 @@ class Pipeline:
     @overload
     def stage(
         self,
+        function: None = None,
+        /,
         *,
         name: str | None = None,
         after: After = (),
@@ -159,16 +162,16 @@ class Pipeline:
         at: Hook | None = None,
         on_invalid: OnInvalid = "pass",
     ) -> Any:
-        """Make a function a stage of this pipeline. Bare, or with arguments; stages are written in the order of flow.
+        """Make a function a stage of this pipeline, bare or with arguments; written in the order of flow.
 
-        Plain, async, generator and async generator functions, methods, static and class methods are understood. The
-        function behaves as before; exceptions are counted by type and go on untouched. Each call is one record in.
-        A generator passes on one record a value; if it comes first in the pipeline, or is given an iterator, it
-        works on a stream, and each value is one record in as well.
+        Plain, async, generator and async generator functions, methods, static and class methods are
+        understood. The function behaves as before; exceptions are counted by type and go on untouched. Each
+        call is one record in. A generator passes on one record a value; if it comes first in the pipeline, or
+        is given an iterator, it works on a stream, and each value is one record in as well.
 
-        The hooks are functions of the result (of each value, for a generator). With two required parameters they
-        get the first argument of the call, then the result. A hook that raises is counted (``hook_errors``), told
-        once in the log, and the record counts as valid.
+        The hooks are functions of the result (of each value, for a generator). With two required parameters
+        they get the first argument of the call, then the result. A hook that raises is counted
+        (``hook_errors``), told once in the log, and the record counts as valid.
 
         Args:
             function: when used without arguments.
@@ -176,28 +179,30 @@ class Pipeline:
             after: the stage or stages whose output it takes; none for a source.
             version: of this stage, a text or a function asked at each flush; by default the pipeline's.
             valid: says whether a result is valid.
-            predicts: True if the result is the prediction, or a function that gives it. Text, truth values, whole
-                numbers and enumerations are labels, floats are numbers, None is no prediction. Class
+            predicts: True if the result is the prediction, or a function that gives it. Text, truth values,
+                whole numbers and enumerations are labels, floats are numbers, None is no prediction. Class
                 probabilities are best given as one of them: ``predicts=lambda p: float(p[1])``.
-            features: True if the result is a mapping from names to values, or a function that gives one. Numbers
-                go to distributions, text and truth values to categories; None and NaN are nulls.
-            at: the event time: seconds since 1970, milliseconds (any number above 1e11), a ``numpy.datetime64``, or
-                a datetime with a time zone. By default the time at which the call ended.
+            features: True if the result is a mapping from names to values, or a function that gives one.
+                Numbers go to distributions, text and truth values to categories; None and NaN are nulls.
+            at: the event time: seconds since 1970, milliseconds (any number above 1e11), a
+                ``numpy.datetime64``, or a datetime with a time zone. By default the time at which the call
+                ended.
             on_invalid: what the caller gets of an invalid record:
 
-                ``"pass"`` (the default): measuring changes nothing. A result that ``valid=`` refuses is returned all
-                the same. Where the function raised :class:`~swirl.Invalid` there is no result, so None is returned.
+                ``"pass"`` (the default): measuring changes nothing. A result that ``valid=`` refuses is
+                returned all the same. Where the function raised :class:`~swirl.Invalid` there is no result,
+                so None is returned.
 
-                ``"drop"``: None in both cases, so that one ``if`` in your code skips the record; a generator leaves
-                the value out.
+                ``"drop"``: None in both cases, so that one ``if`` in your code skips the record; a generator
+                leaves the value out.
 
                 ``"raise"``: ``Invalid`` in both cases.
 
                 A generator that raises ``Invalid`` by itself ends, with ``"pass"`` and ``"drop"`` quietly.
 
         Raises:
-            DefinitionError: the name is taken or empty, ``after`` names no stage of this pipeline, or an argument is
-                of no use; the message says what to write instead.
+            DefinitionError: the name is taken or empty, ``after`` names no stage of this pipeline, or an
+                argument is of no use; the message says what to write instead.
         """
         hooks = Hooks(valid, predicts, features, at, on_invalid)
         _check_hooks(hooks)
@@ -230,7 +235,7 @@ class Pipeline:
         origin = (getattr(function, "__module__", ""), getattr(function, "__qualname__", ""))
         if name in self._stages and not (_interactive() and self._origins[name] == origin):
             raise DefinitionError(
-                f"pipeline {self.name!r} has a stage {name!r} already; give this one another name with name=..."
+                f"pipeline {self.name!r} has a stage {name!r} already; name this one with name=..."
             )
         before = self._names(name, after)
         self._stages[name] = StageDefinition(name, before, validates=hooks.valid is not None)
@@ -288,18 +293,18 @@ class Pipeline:
             return name
         known = ", ".join(map(repr, self._stages)) or "none yet"
         raise DefinitionError(
-            f"{where} names {name or one!r}, which is no stage of pipeline {self.name!r} (there are: {known}); "
-            "write the stages in the order in which records flow"
+            f"{where} names {name or one!r}, which is no stage of pipeline {self.name!r} "
+            f"(there are: {known}); write the stages in the order in which records flow"
         )
 
     def ratio(self, name: str, numerator: CounterLike, *, per: CounterLike) -> None:
-        """Watch one counter per another, across stages: ``ads.ratio("click rate", (serve, "clicks"), per=serve)``.
+        """Watch one counter per another: ``ads.ratio("click rate", (serve, "clicks"), per=serve)``.
 
         Args:
             name: unique in the pipeline.
-            numerator: a stage (what it passed on), ``(stage, counter)``, or ``stage.counter("clicks")``. The counter
-                is one of your own (``stage.count``) or one that Swirl keeps: records, invalid, errors, out,
-                predictions, nulls, values, hook_errors, non_finite.
+            numerator: a stage (what it passed on), ``(stage, counter)``, or ``stage.counter("clicks")``. The
+                counter is one of your own (``stage.count``) or one that Swirl keeps: records, invalid,
+                errors, out, predictions, nulls, values, hook_errors, non_finite.
             per: the denominator, the same way.
 
         Raises:
@@ -325,10 +330,8 @@ class Pipeline:
             )
         return name, counter
 
-    # ---- running -----------------------------------------------------------------------------------------------
-
     def flush(self, timeout: float = 5.0) -> bool:
-        """Send what has been recorded until now: before a serverless function, a cron job or a Spark task ends.
+        """Send what has been recorded until now, before a serverless function, a cron job or a task ends.
 
         Args:
             timeout: longest wait in seconds.
@@ -339,7 +342,7 @@ class Pipeline:
         return self._emitter.flush(timeout)
 
     def close(self, timeout: float | None = None) -> bool:
-        """Send what is left and say goodbye; what is recorded later is dropped. At exit this happens by itself.
+        """Send what is left and say goodbye; later records are dropped. At exit this happens by itself.
 
         Args:
             timeout: longest wait in seconds; by default the setting ``exit_seconds``.
@@ -366,7 +369,7 @@ class Pipeline:
         self._emitter.rebind(clock, transport, threaded=threaded, identity=emitter)
 
     def emit_now(self) -> bool:
-        """For testing kits: fold and send one frame in the calling thread; use it after ``rebind(threaded=False)``.
+        """For testing kits, after ``rebind(threaded=False)``: fold and send one frame in the calling thread.
 
         Returns:
             As :meth:`flush`.
@@ -406,21 +409,27 @@ def _shown(stage: StageDefinition, recorder: Recorder | None) -> StageDefinition
 
 
 def _with_api(call: Any, metrics: Metrics, pipeline: Pipeline) -> Any:
-    """The function with what :class:`~swirl.sdk.stage.Stage` promises; functions take attributes, methods of C do not."""
-    import functools
-
+    """The function with what :class:`~swirl.sdk.stage.Stage` promises; only plain ones take attributes."""
     if not inspect.isfunction(call):
         inner = call
-        call = functools.wraps(inner)(lambda *args, **kwargs: inner(*args, **kwargs))
+        call = _plain(inner)
     for name in _API:
         setattr(call, name, getattr(metrics, name))
     call.pipeline = pipeline
     return cast("Stage[..., Any]", call)
 
 
+def _plain(inner: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(inner)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return inner(*args, **kwargs)
+
+    return call
+
+
 def _is_method(function: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
-    names = code.co_varnames[: code.co_argcount] if code is not None else ()
+    names = list(code.co_varnames[: code.co_argcount]) if code is not None else []
     return bool(names) and names[0] in ("self", "cls", "mcs")
 
 
@@ -432,7 +441,7 @@ def _interactive() -> bool:
 def _checked_name(name: object, what: str, example: str) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
         raise DefinitionError(
-            f"{name!r} is no name of a {what}: give it 1 to {_LONGEST_NAME} printable characters, as in {example}"
+            f"{name!r} is no name of a {what}: give it 1 to {_LONGEST_NAME} printable characters: {example}"
         )
     return name
 

@@ -1,9 +1,10 @@
 """The hot path: what a decorated call leaves behind, and how much of it may wait.
 
-A decorated call appends three things to a list: when it ended, when it began, and a *note* (the prediction as it is,
-None, or a :class:`~swirl.sdk.note.Note` where there is more to say). One extension of a list is atomic, and cheaper
-than finding a buffer of the calling thread; all threads of a stage share it, so the records of threads that ended are
-in it too. Later, in the emitter's thread, :class:`~swirl.sdk.sums.Sums` makes sums of what has gathered.
+A decorated call appends three things to a list: when it ended, when it began, and a *note* (the prediction as
+it is, None, or a :class:`~swirl.sdk.note.Note` where there is more to say). One extension of a list is
+atomic, and cheaper than finding a buffer of the calling thread; all threads of a stage share it, so the
+records of threads that ended are in it too. Later, in the emitter's thread, :class:`~swirl.sdk.sums.Sums`
+makes sums of what has gathered.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Gate:
         redact: makes a text of the user's presentable, or None.
 
     Attributes:
-        pressure: called with the ticks of a record when it is the first, and when much has gathered; does not block.
+        pressure: called with the ticks of a record when it is the first, and when much has gathered; does not
+            block.
         recorders: of all stages.
         full: nothing more is taken before the next fold.
         lost: records that the fold had to leave out.
@@ -205,7 +207,7 @@ class Recorder:
     def add_batch(self, batch: Columns | Numbers) -> None:
         """Let a batch wait for the fold; it weighs as many records as it holds values."""
         room = self.gate.most - self.heavy
-        # A batch that alone is larger than the room is taken if nothing else waits, or it could never be measured.
+        # A batch that is larger than all the room is taken if no other waits, or it could never be measured.
         if (batch.weight <= room or not self.heavy) and self.gate.admit(batch.ticks):
             self.heavy += batch.weight
             self.batches.append(batch)
@@ -222,8 +224,8 @@ class Recorder:
 
         Args:
             offset: nanoseconds since 1970 at tick 0.
-            least_ms: event time before which everything is reported already; what was done before but arrived in
-                the buffer after it belongs to this moment.
+            least_ms: event time before which everything is reported already; what was done before but arrived
+                in the buffer after it belongs to this moment.
             pause: called between pieces of about a millisecond, to let the host run.
         """
         sums, waiting = self.sums, len(self.buffer)
@@ -249,7 +251,7 @@ class Recorder:
 
 
 def _take(tape: Tape, n: int | None = None) -> list[Any]:
-    """The first things of a buffer. What other threads append meanwhile stays in it: a swap would lose some."""
+    """The first things of a buffer. What is appended meanwhile stays in it; a swap would lose some."""
     n = len(tape) if n is None else n
     taken = tape[:n]
     del tape[:n]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar, overload
 
 from swirl.sdk.columns import Columns, Numbers
@@ -10,6 +9,7 @@ from swirl.sdk.note import Note
 from swirl.sdk.wrappers import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sized
     from types import TracebackType
 
     from swirl.sdk.recorder import Recorder
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-S = TypeVar("S", contravariant=True)
+S = TypeVar("S")
 
 
 class CounterOf(NamedTuple):
@@ -75,7 +75,8 @@ class Metrics:
         """Add to a counter of your own.
 
         Args:
-            name: stays the same from call to call; at most as many names as the setting ``labels`` are kept apart.
+            name: stays the same from call to call; at most as many names as the setting ``labels`` are kept
+                apart.
             n: at least 0.
         """
         if self._off:
@@ -115,10 +116,11 @@ class Metrics:
         """Record many records at once. Columns are copied; lists, numpy, pandas and polars are understood.
 
         Args:
-            records: how many, or the batch itself (its length is taken); by default the length of its columns.
+            records: how many, or the batch itself (its length is taken); by default the length of its
+                columns.
             invalid: a mask, a number, or a mapping from reason to one of these.
-            predictions: labels or numbers, one a record (those of invalid records are left out if ``invalid`` is a
-                mask), or one a valid record.
+            predictions: labels or numbers, one a record (those of invalid records are left out if ``invalid``
+                is a mask), or one a valid record.
             features: columns by name.
             at: event time of all, or a column of event times; as for ``at=`` of a stage.
             seconds: how long the batch took; each record counts an equal share.
@@ -128,7 +130,8 @@ class Metrics:
             >>> ads = swirl.Pipeline("ads")
             >>> @ads.stage
             ... def classify(tweets): ...
-            >>> classify.batch(3, invalid=[False, True, False], predictions=["positive", "", "negative"], seconds=0.01)
+            >>> classify.batch(3, invalid=[False, True, False], predictions=["positive", "", "negative"],
+            seconds=0.01)
         """
         self._add(
             lambda ticks: Columns(
@@ -143,7 +146,7 @@ class Metrics:
         )
 
     def timed(self) -> TimedBatch:
-        """A batch that is timed: ``with stage.timed() as batch: ...; batch(records=table, predictions=moods)``."""
+        """A batch that is timed: ``with stage.timed() as batch: ...; batch(table, predictions=moods)``."""
         return TimedBatch(self, self._recorder)
 
     def counter(self, name: str) -> CounterOf:

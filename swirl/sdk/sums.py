@@ -87,8 +87,6 @@ class Sums:
         self.newest_ms = self.oldest_ms = -1
         return seen
 
-    # ---- records -----------------------------------------------------------------------------------------------
-
     def add_records(self, piece: list[Any], offset: int, least_ms: int) -> None:
         """Add records of the hot path.
 
@@ -99,7 +97,7 @@ class Sums:
         """
         n = len(piece) // 3
         ends = np.fromiter(piece[0::3], np.int64, n)
-        seconds = (ends - np.fromiter(piece[1::3], np.int64, n)) * 1e-9
+        seconds: NDArray[np.float64] = (ends - np.fromiter(piece[1::3], np.int64, n)) * np.float64(1e-9)
         notes = piece[2::3]
         times = np.maximum((ends + offset) // 1_000_000, least_ms)
         if self._times:
@@ -205,8 +203,6 @@ class Sums:
         for name, values in columns.items():
             self.add_feature(tally, name, values)
 
-    # ---- predictions and features ------------------------------------------------------------------------------
-
     def predict(self, tally: Tally, value: object, k: int) -> None:
         """Add a prediction that was made ``k`` times."""
         if value is None:
@@ -215,7 +211,7 @@ class Sums:
             plain = prediction(value)
         except Exception as error:  # noqa: BLE001 - a user's object may raise anything when looked at
             tally.count("hook_errors", k)
-            self._gate.complain(self._stage, "predicts", error)
+            self.complain("predicts", error)
             self.large = True
             return
         if isinstance(plain, float):
@@ -259,6 +255,10 @@ class Sums:
             self.features[text] = None
         return text
 
+    def complain(self, hook: str, error: BaseException) -> None:
+        """Remember the first failure of a hook."""
+        self._gate.complain(self._stage, hook, error)
+
     def text(self, value: str) -> str:
         """A text of the user's as it may leave: redacted, capped."""
         known = self._texts.get(value)
@@ -275,10 +275,8 @@ class Sums:
         try:
             return cap_label(redact(value))
         except Exception as error:  # noqa: BLE001 - what cannot be redacted does not leave
-            self._gate.complain(self._stage, "redact", error)
+            self.complain("redact", error)
             return "(redacted)"
-
-    # ---- the user's own metrics --------------------------------------------------------------------------------
 
     def add_counts(self, marks: list[Any], offset: int, least_ms: int) -> None:
         """Add ``count`` calls: ticks, name and number of each, one after the other."""
@@ -310,7 +308,7 @@ class Sums:
         try:
             batch.fold(self, self._place(host_ms))
         except Exception as error:  # noqa: BLE001 - whatever was given, the host must not feel it
-            self._gate.complain(self._stage, "batch", error)
+            self.complain("batch", error)
             self._lost += batch.records
 
     def _place(self, host_ms: int) -> int:
@@ -347,7 +345,7 @@ class Sums:
         if taken:
             tally.count("hook_errors", n)
             error = ValueError("Swirl keeps a metric of this name itself; choose another")
-            self._gate.complain(self._stage, f"metric {name!r}", error)
+            self.complain(f"metric {name!r}", error)
         return not taken
 
     def _floats(self, tally: Tally, name: str, values: list[Any]) -> list[float]:
@@ -357,7 +355,7 @@ class Sums:
                 found.append(_as_float(value))
             except Exception as error:  # noqa: BLE001 - whatever was given, the host must not feel it
                 tally.count("hook_errors", 1)
-                self._gate.complain(self._stage, f"metric {name!r}", error)
+                self.complain(f"metric {name!r}", error)
         return found
 
 

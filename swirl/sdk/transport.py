@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Transport", "install", "installed", "on_install"]
 
@@ -15,13 +17,13 @@ class Transport(Protocol):
     def send(self, pipeline: str, payload: bytes) -> None:
         """Take one frame of a pipeline.
 
-        It may raise: the frame is then kept and offered again, after half a second at first and half a minute at
-        most. It may wait for the network, but a frame that waits lets later ones gather in a bounded ring.
+        It may raise: the frame is then kept and offered again, after half a second at first and half a minute
+        at most. It may wait for the network, but a frame that waits lets later ones gather in a bounded ring.
         """
         ...
 
     def close(self, timeout: float) -> None:
-        """The process ends; called after the last frame. Deliver what is under way within ``timeout`` seconds."""
+        """The process ends; called after the last frame. Deliver what is under way in ``timeout`` seconds."""
         ...
 
 
@@ -35,7 +37,7 @@ def install(transport: Transport | None) -> Transport | None:
     Returns:
         The one before, or None.
     """
-    global _installed  # noqa: PLW0603 - the process has one by definition
+    global _installed
     previous, _installed = _installed, transport
     for listener in list(_listeners):
         listener()

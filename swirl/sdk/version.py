@@ -1,4 +1,4 @@
-"""Which version did it: asked at each fold, with the moment of a change kept, so that a cutover gives two slices."""
+"""Which version did it. The moment of a change is kept, so that a cutover gives two slices."""
 
 from __future__ import annotations
 

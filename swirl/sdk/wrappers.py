@@ -1,14 +1,13 @@
 """The measuring wrappers: one for each kind of function, chosen once.
 
-Those of plain and of async functions are written out in full, since a call into a shared helper would cost a third of
-the measuring itself.
+Those of plain and of async functions are written out in full, since a call into a shared helper would cost a
+third of the measuring itself.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 from swirl.errors import Invalid
@@ -16,6 +15,8 @@ from swirl.sdk.hooks import invalid_reason
 from swirl.sdk.note import Note
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
     from swirl.sdk.hooks import Hooks, Judge
     from swirl.sdk.recorder import Recorder
 
@@ -183,8 +184,8 @@ class _Flow:
 class _Run:
     """One run of a generator.
 
-    On a stream (a source, or a generator that was given an iterator) every value is a record of its own. Otherwise
-    the call is the record, its values are what it passed on, and it is invalid at most once.
+    On a stream (a source, or a generator that was given an iterator) every value is a record of its own.
+    Otherwise the call is the record, its values are what it passed on, and it is invalid at most once.
     """
 
     __slots__ = ("_args", "_bad", "_flow", "_kwargs", "_stream", "start")
