@@ -145,7 +145,7 @@ class SlackStandIn:
         status: int = 500,
         body: str = "",
         delay: float = 0.0,
-        retry_after: int | None = None,
+        retry_after: float | str | None = None,
     ) -> None:
         """Let the next calls go wrong.
 

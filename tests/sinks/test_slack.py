@@ -167,6 +167,20 @@ def test_slack_may_ask_to_slow_down(slack: SlackStandIn, how: Any) -> None:
     assert (caught.value.retry_after, caught.value.permanent) == (7.0, False)
 
 
+def test_a_pause_that_cannot_be_read_is_a_second(slack: SlackStandIn) -> None:
+    slack.fail_next(status=429, retry_after="soon")
+    with pytest.raises(DeliveryError) as caught:
+        webhook(slack).handle(changed(DATA))
+    assert caught.value.retry_after == 1.0
+
+
+def test_a_message_that_cannot_be_posted_is_given_up(slack: SlackStandIn) -> None:
+    slack.fail_next(status=200, body='{"ok": false, "error": "message_not_found"}')
+    with pytest.raises(DeliveryError, match="message_not_found") as caught:
+        bot(slack).sink.handle(changed(DATA))
+    assert caught.value.permanent
+
+
 @pytest.mark.parametrize("how", [bot, webhook])
 @pytest.mark.parametrize(
     ("status", "body"), [(500, "oops"), (503, ""), (200, "<html>a proxy</html>"), (200, "{")]

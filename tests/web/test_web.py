@@ -169,8 +169,8 @@ import signal, sys
 from prometheus_client import CollectorRegistry
 from swirl.web import application, serve
 server = serve(application(CollectorRegistry()), "127.0.0.1:0")
-print(server.listening, flush=True)
 try:
+    print(server.listening, flush=True)
     signal.pause()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
