@@ -28,7 +28,8 @@ TITLES = {BROKEN: "ingest: data pipeline broken", BUG: "classify: bad deployment
 INTRO = (
     "This demo's settings, and why production has others: windows of 1 s (10 s: quiet pipelines must fill "
     "them), lateness 0.5 s (5 s: records travel further), a flush every 0.25 s (1 s: less to send), 30 "
-    "windows of learning (60: steadier limits), an incident ends after 8 calm windows (30: no hasty all-clear)."
+    "windows of learning (60: steadier limits), an incident ends after 8 calm windows (30: no hasty "
+    "all-clear)."
 )
 
 TOLD = {

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from swirl.cli.acts import FLUSH_S, HEALTHY, INTRO, RECOVERY, SETTINGS, TITLES, TOLD, WINDOW_MS, acts
+from swirl.cli.acts import FLUSH_S, HEALTHY, INTRO, SETTINGS, TITLES, TOLD, WINDOW_MS, acts
 from swirl.cli.judge import Fault, judge
 from swirl.cli.report import Played, closing, closing_lines, window_line
-from swirl.cli.scene import Scene
+from swirl.cli.scene import Scene, Told
 from swirl.cli.screen import WIDTH, Caption, draw
 from swirl.clock import ScaledClock, SystemClock
 from swirl.errors import MissingExtraError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from swirl.cli.judge import Outcome
     from swirl.clock import Clock
+    from swirl.effect import IncidentChanged
     from swirl_pipelines.ads.runner import Act
     from swirl_pipelines.ads.world import World
 
@@ -46,7 +47,9 @@ _EXCERPT = (
     "swirl_incident_open",
     "swirl_cause_posterior_ratio",
     "swirl_verdict{",
-    "swirl_series_value{",
+    'swirl_series_value{label="",metric="invalid_ratio",pipeline="ads",stage="ingest"}',
+    'swirl_series_value{label="positive",metric="prediction_ratio"',
+    'swirl_series_value{label="clicks",metric="count"',
     "swirl_alarms_total",
 )
 
@@ -80,15 +83,19 @@ class _Play:
     options: Options
     clock: Clock
     console: Console
-    scene: Scene = field(default_factory=Scene)
     scrape: Callable[[], list[str]] = list
+    read_slack: Callable[[], str] = str
     metrics: list[str] = field(default_factory=list)
+    channel: dict[str, str] = field(default_factory=dict)
     acts: list[Played] = field(default_factory=list)
     planned: int = 0
     live: Live | None = None
     _drawn: float = 0.0
-    _windows_told: int = 0
-    _changes_told: int = 0
+    _printed: int = 0
+    _open: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scene = Scene(self.now_ms)
 
     def say(self, text: str) -> None:
         """A paragraph: wrapped for a terminal, one line for a pipe."""
@@ -100,9 +107,10 @@ class _Play:
     def began(self, act: Act, now_ms: int) -> None:
         """An act begins; the one before it ends."""
         self._end_act(now_ms)
+        if self.acts and self.acts[-1].name in TITLES:
+            self.channel[f"at the end of “{self.acts[-1].name}”"] = self.read_slack()
+            self.metrics = self.metrics or self.scrape()
         self.acts.append(Played(act.name, now_ms, 0))
-        if act.name == RECOVERY:
-            self.metrics = self.scrape()
         if self.live is None:
             self.say(f"-- act {len(self.acts)} of {self.planned}: {act.name}. {TOLD[act.name]}")
 
@@ -134,20 +142,26 @@ class _Play:
             self._print_news()
 
     def _print_news(self) -> None:
-        view = self.scene.view()
-        for change in self.scene.changes[self._changes_told :]:
-            self._changes_told += 1
-            for line in incident_lines(change):
-                self.say(line)
-        for glance in view.windows[self._windows_told :]:
-            self._windows_told += 1
-            act = next((a.name for a in reversed(self.acts) if a.start_ms < glance.end_ms), HEALTHY)
-            self.say(window_line(glance, act, view))
+        for each in self.scene.news[self._printed :]:
+            self._printed += 1
+            if isinstance(each, Told):
+                self._print_change(each.change)
+                continue
+            act = next((a.name for a in reversed(self.acts) if a.start_ms < each.end_ms), HEALTHY)
+            self.say(window_line(each, act, next(reversed(self._open.values()), "")))
+
+    def _print_change(self, change: IncidentChanged) -> None:
+        incident = change.incident
+        self._open.pop(incident.id, None)
+        if incident.state == "open":
+            self._open[incident.id] = incident.title
+        for line in incident_lines(change):
+            self.say(line)
 
     def outcome(self) -> Outcome:
         """Compare what was done with what was told."""
         faults = [Fault(a.name, TITLES[a.name], a.start_ms, a.end_ms) for a in self.acts if a.name in TITLES]
-        return judge(faults, self.scene.changes, WINDOW_MS)
+        return judge(faults, self.scene.told(), WINDOW_MS)
 
 
 def run(options: Options, console: Console | None = None) -> int:
@@ -164,11 +178,11 @@ def run(options: Options, console: Console | None = None) -> int:
         play.say(INTRO)
         if options.rate < FULL_RATE:
             play.say(f"At this speed the feed is thinned to {options.rate:,.0f} tweets a second.")
-        transcript = _perform(play, world)
+        _perform(play, world)
     except KeyboardInterrupt:
         play.say("Interrupted.")
         return 130
-    return _close(play, transcript)
+    return _close(play)
 
 
 def _world(options: Options, say: Callable[[str], None]) -> World:
@@ -192,8 +206,8 @@ def _world(options: Options, say: Callable[[str], None]) -> World:
     return World(made_up_tweets(options.seed), options.seed)
 
 
-def _perform(play: _Play, world: World) -> str:
-    """Play the acts with everything around them; returns what Slack received."""
+def _perform(play: _Play, world: World) -> None:
+    """Play the acts with everything around them."""
     from swirl.engine.local import LocalEngine
     from swirl.testing.slack import SlackStandIn
     from swirl_pipelines.ads.runner import Runner
@@ -212,7 +226,7 @@ def _perform(play: _Play, world: World) -> str:
         )
         engine = LocalEngine(SETTINGS, watch, sinks=[play.scene], clock=play.clock, state=folder)
         engine.start()
-        play.scrape = lambda: _scrape(engine.http)
+        play.scrape, play.read_slack = lambda: _scrape(engine.http), slack.transcript
         emitter = EmitterSettings(flush_seconds=FLUSH_S / speed)
         ads = world.pipeline(transport=engine, clock=play.clock, settings=emitter)
 
@@ -230,7 +244,7 @@ def _perform(play: _Play, world: World) -> str:
             ads.pipeline.close(_LAST_WORDS_S)
             engine.close(_LAST_WORDS_S)
         play.show(at_once=True)
-        return slack.transcript()
+        play.channel["in the end"] = slack.transcript()
 
 
 def _screen(console: Console) -> Live:
@@ -244,18 +258,19 @@ def _scrape(url: str) -> list[str]:
     return [line for line in found if line.startswith(_EXCERPT)]
 
 
-def _close(play: _Play, transcript: str) -> int:
+def _close(play: _Play) -> int:
     """The closing words, and the exit code."""
-    outcome, window_ms = play.outcome(), WINDOW_MS
+    outcome = play.outcome()
     console, shown = play.console, [act for act in play.acts if act.name in {HEALTHY, *TITLES}]
-    console.print(Text("\nWhat Slack received", "bold"))
-    console.out(transcript or "nothing", highlight=False)
-    console.print(Text("\nWhat Prometheus scraped at the end of act 2 (an excerpt)", "bold"))
+    for when, transcript in play.channel.items():
+        console.print(Text(f"\nSlack {when}", "bold"))
+        console.out(transcript or "nothing", highlight=False)
+    console.print(Text("\nPrometheus scrapes, at the end of the first fault (an excerpt)", "bold"))
     for line in play.metrics:
         console.out(line, highlight=False)
     console.print()
-    console.print(closing(outcome, play.scene.view(), shown, window_ms), width=WIDTH)
-    for line in closing_lines(outcome, window_ms):
+    console.print(closing(outcome, play.scene.view(), shown, WINDOW_MS), width=WIDTH)
+    for line in closing_lines(outcome, WINDOW_MS):
         console.out(line, highlight=False)
     console.print(Text.assemble("\n", ("Next: ", "bold"), "put @pipeline.stage on your own functions."))
     return 0 if outcome.passed else 1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from swirl.effect import Incident, IncidentChanged
+    from swirl.cli.scene import Told
+    from swirl.effect import Incident
 
 __all__ = ["Fault", "Finding", "Outcome", "judge"]
 
@@ -40,8 +41,8 @@ class Finding:
         fault: see there.
         said: the last title of its incident, ``""`` where it was missed.
         version: the version to blame, ``""`` for none.
-        told_ms: event time by which it was named as it should be, or where it never was, of the first word; 0
-            where it was missed.
+        told_ms: when it was named as it should be, or where it never was, of the first word; 0 where it was
+            missed.
         in_time: it was named as it should be within three windows and a second.
     """
 
@@ -75,7 +76,7 @@ class Outcome:
         return all(finding.right for finding in self.findings) and not self.false_alarms
 
 
-def judge(faults: Sequence[Fault], changes: Iterable[IncidentChanged], window_ms: int) -> Outcome:
+def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int) -> Outcome:
     """Compare what was done with what was told.
 
     An incident belongs to the first fault within which it began. A window that was open at the injection may
@@ -83,32 +84,27 @@ def judge(faults: Sequence[Fault], changes: Iterable[IncidentChanged], window_ms
 
     Args:
         faults: in order of time.
-        changes: every step of every incident, in order.
+        told: every step of every incident, in order.
         window_ms: length of a window.
     """
-    steps: dict[str, list[Incident]] = {}
-    for change in changes:
-        steps.setdefault(change.incident.id, []).append(change.incident)
+    steps: dict[str, list[Told]] = {}
+    for each in told:
+        steps.setdefault(each.change.incident.id, []).append(each)
     findings: dict[Fault, Finding] = {}
     false_alarms = []
-    for told in steps.values():
-        fault = next((f for f in faults if f.injected_ms - window_ms < told[0].onset_ms < f.ended_ms), None)
+    for life in steps.values():
+        onset_ms = life[0].change.incident.onset_ms
+        fault = next((f for f in faults if f.injected_ms - window_ms < onset_ms < f.ended_ms), None)
         if fault is None or fault in findings:
-            false_alarms.append(told[-1])
+            false_alarms.append(life[-1].change.incident)
         else:
-            findings[fault] = _find(fault, told, window_ms)
+            findings[fault] = _find(fault, life, window_ms)
     return Outcome(tuple(findings.get(fault, Finding(fault)) for fault in faults), tuple(false_alarms))
 
 
-def _find(fault: Fault, told: Sequence[Incident], window_ms: int) -> Finding:
+def _find(fault: Fault, life: Sequence[Told], window_ms: int) -> Finding:
     deadline_ms = fault.injected_ms + LIMIT_WINDOWS * window_ms + LIMIT_MS
-    right = next((step for step in told if step.title == fault.title), None)
-    told_ms = _known_ms(right or told[0])
-    return Finding(
-        fault, told[-1].title, told[-1].version, told_ms, right is not None and told_ms <= deadline_ms
-    )
-
-
-def _known_ms(step: Incident) -> int:
-    """End of the last window on which the diagnosis rests."""
-    return max(step.opened_ms, step.onset_ms + step.windows * step.window_ms)
+    right = next((each for each in life if each.change.incident.title == fault.title), None)
+    told_ms, last = (right or life[0]).heard_ms, life[-1].change.incident
+    in_time = right is not None and told_ms <= deadline_ms
+    return Finding(fault, last.title, last.version, told_ms, in_time)

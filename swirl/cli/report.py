@@ -13,7 +13,7 @@ from rich.text import Text
 
 from swirl.cli import figures
 from swirl.cli.scene import ARRIVED, CLICKS, INVALID, POSITIVE
-from swirl.sinks.wording import clock_time, plain
+from swirl.sinks.wording import clock_time, duration, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,12 +42,20 @@ class Played(NamedTuple):
     end_ms: int
 
 
-def window_line(glance: Glance, act: str, view: View) -> str:
-    """One window on one line."""
-    if view.incident is not None:
-        state = f"◆ {plain(view.incident.title)}"
+def window_line(glance: Glance, act: str, title: str = "") -> str:
+    """One window on one line.
+
+    Args:
+        glance: the window.
+        act: name of the act in which it lies.
+        title: of the incident that is open.
+    """
+    if title:
+        state = f"◆ {plain(title)}"
     elif not glance.whole:
         state = "– partial window, not judged"
+    elif glance.alarm:
+        state = "◇ outside its limits"
     else:
         state = "○ healthy" if glance.judged else "◔ learning"
     numbers = (
@@ -80,14 +88,13 @@ def _lost(view: View) -> str:
     return f"{figures.number(health.frames_lost)} of {figures.number(sent)} frames lost"
 
 
-def _said(finding: Finding, window_ms: int) -> str:
+def _said(finding: Finding) -> str:
     if not finding.told_ms:
         return "nothing: missed"
-    delay_ms = finding.told_ms - finding.fault.injected_ms
     version = f" {plain(finding.version)}" if finding.version else ""
     wrong = "" if finding.right else f" (not {finding.fault.title!r} within 3 windows + 1 s)"
-    windows = f"{delay_ms / window_ms:.1f} windows"
-    return f"◆ {plain(finding.said)}{version}, after {windows}{wrong}"
+    delay = duration(finding.told_ms - finding.fault.injected_ms)
+    return f"◆ {plain(finding.said)}{version}, after {delay}{wrong}"
 
 
 def closing(
@@ -122,9 +129,7 @@ def closing(
             Text(show(_mean(view, act, key)), style)
             for (show, key), style in zip(numbers, styles, strict=True)
         ]
-        table.add_row(
-            act.name, *cells, _said(finding, window_ms) if finding else _quiet(act, outcome, window_ms)
-        )
+        table.add_row(act.name, *cells, _said(finding) if finding else _quiet(act, outcome, window_ms))
     return Group(Text.assemble((_headline(outcome) + "; ", "bold"), _lost(view) + "."), Text(""), table)
 
 

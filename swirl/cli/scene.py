@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from swirl.effect import IncidentChanged, SeriesKey, State, WindowClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swirl.effect import Effect, Health, Incident
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Glance",
     "Reading",
     "Scene",
+    "Told",
     "View",
 ]
 
@@ -55,7 +58,7 @@ class Glance:
         whole: it was covered to its full length.
         readings: of the series that the screen shows.
         judged: how many series have limits by now.
-        series: how many there are.
+        alarm: one of them raised an alarm.
     """
 
     start_ms: int
@@ -63,7 +66,7 @@ class Glance:
     whole: bool
     readings: dict[SeriesKey, Reading]
     judged: int
-    series: int
+    alarm: bool
 
     def value(self, key: SeriesKey) -> float:
         """Of a series, NaN where it was not measured."""
@@ -96,17 +99,28 @@ class View:
         return not self.windows or self.windows[-1].judged == 0
 
 
+class Told(NamedTuple):
+    """A step of an incident, and when it was heard, milliseconds since 1970."""
+
+    change: IncidentChanged
+    heard_ms: int
+
+
 class Scene:
     """A sink that remembers what a demo shows.
 
+    Args:
+        now_ms: the time, milliseconds since 1970.
+
     Attributes:
-        changes: every step of every incident, in order.
+        news: windows and steps of incidents, in the order in which they came.
     """
 
     name = "demo"
 
-    def __init__(self) -> None:
-        self.changes: list[IncidentChanged] = []
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.news: list[Glance | Told] = []
+        self._now_ms = now_ms
         self._lock = Lock()
         self._windows: deque[Glance] = deque(maxlen=_REMEMBERED)
         self._usual: dict[SeriesKey, Reading] = {}
@@ -121,10 +135,15 @@ class Scene:
                 return
             self._seen.add(effect.identity)
             if isinstance(effect, IncidentChanged):
-                self.changes.append(effect)
+                self.news.append(Told(effect, self._now_ms()))
                 self._incidents[effect.incident.id] = effect.incident
             elif isinstance(effect, WindowClosed) and effect.revision == 0:
                 self._close(effect)
+
+    def told(self) -> list[Told]:
+        """Every step of every incident, in order."""
+        with self._lock:
+            return [each for each in self.news if isinstance(each, Told)]
 
     def view(self) -> View:
         """The scene now."""
@@ -143,9 +162,10 @@ class Scene:
             if key in points
         }
         judged = sum(point.state >= State.NORMAL for point in points.values())
-        self._windows.append(
-            Glance(window.start_ms, window.end_ms, window.whole, readings, judged, len(points))
-        )
+        alarm = any(point.state is State.ANOMALY for point in points.values())
+        glance = Glance(window.start_ms, window.end_ms, window.whole, readings, judged, alarm=alarm)
+        self._windows.append(glance)
+        self.news.append(glance)
         self._health = window.health
         if window.whole and not any(incident.state == "open" for incident in self._incidents.values()):
             self._remember(readings)

@@ -8,21 +8,21 @@ from tests.cli.effects import BROKEN, ONSET_MS, incident, opened, window
 
 
 def test_an_effect_that_comes_twice_changes_nothing() -> None:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     for _ in range(2):
         scene.handle(window(ONSET_MS))
         scene.handle(opened(incident()))
-    assert len(scene.view().windows) == len(scene.changes) == 1
+    assert len(scene.view().windows) == len(scene.told()) == 1
 
 
 def test_revised_windows_are_left_out() -> None:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     scene.handle(window(ONSET_MS, revision=1))
     assert not scene.view().windows
 
 
 def test_what_is_usual_is_frozen_while_an_incident_is_open() -> None:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     scene.handle(window(ONSET_MS - 1_000))
     scene.handle(window(ONSET_MS, BROKEN, state=State.ANOMALY))
     scene.handle(opened(incident()))
@@ -34,13 +34,13 @@ def test_what_is_usual_is_frozen_while_an_incident_is_open() -> None:
 
 
 def test_windows_that_were_not_whole_say_nothing_about_what_is_usual() -> None:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     scene.handle(window(ONSET_MS, whole=False))
     assert scene.view().usual == {}
 
 
 def test_it_learns_until_a_series_has_limits() -> None:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     assert scene.view().learning
     scene.handle(window(ONSET_MS, state=State.LEARNING))
     assert scene.view().learning
@@ -49,7 +49,7 @@ def test_it_learns_until_a_series_has_limits() -> None:
 
 
 def test_a_resolved_incident_is_no_longer_open() -> None:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     scene.handle(opened(incident()))
     scene.handle(IncidentChanged("resolved", incident(resolved_ms=ONSET_MS + 20_000, revision=1)))
     view = scene.view()

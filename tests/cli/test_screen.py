@@ -25,7 +25,7 @@ def lines(scene: Scene, caption: Caption = CAPTION, *, colour: bool = False) -> 
 
 
 def healthy(count: int = 25) -> Scene:
-    scene = Scene()
+    scene = Scene(lambda: ONSET_MS)
     for back in range(count, 0, -1):
         scene.handle(window(ONSET_MS - back * 1_000))
     return scene
@@ -82,7 +82,7 @@ def test_a_healthy_screen_is_nearly_without_colour() -> None:
 
 
 def test_before_the_first_window_nothing_is_claimed() -> None:
-    shown = lines(Scene())
+    shown = lines(Scene(lambda: ONSET_MS))
     assert shown[0].startswith("Swirl ads  ◔ learning")
     assert shown[5].split() == ["–"] * 5
     assert shown[-1].startswith("waiting for the first window")
@@ -122,7 +122,7 @@ def test_the_last_incident_stays_in_sight_when_it_is_over() -> None:
     )
 
 
-@pytest.mark.parametrize("scene", [Scene(), healthy(1), healthy(), broken()])
+@pytest.mark.parametrize("scene", [Scene(lambda: ONSET_MS), healthy(1), healthy(), broken()])
 def test_it_always_fits(scene: Scene) -> None:
     shown = lines(scene, replace(CAPTION, told="word " * 90))
     assert len(shown) <= 24

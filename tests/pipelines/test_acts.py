@@ -53,7 +53,9 @@ class Counts:
         self.reasons: Counter[str] = Counter()
         for piece in (s for frame in self.kept.frames for s in frame.slices):
             found.update({f"{piece.stage} {name}": int(n) for name, n in piece.counters.items()})
-            found.update({f"{piece.stage} {name}": n for name, n in piece.categories.get("label", {}).items()})
+            found.update(
+                {f"{piece.stage} {name}": n for name, n in piece.categories.get("label", {}).items()}
+            )
             self.reasons.update(piece.categories.get("reason", {}))
             if piece.stage == "classify":
                 self.versions.add(piece.version)

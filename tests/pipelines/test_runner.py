@@ -40,7 +40,7 @@ class Record:
 def test_records_come_at_their_rate_in_small_batches() -> None:
     record = Record()
     record.play(20.0)
-    assert len(record.batches) == 400
+    assert len(record.batches) == 401
     assert 0.99 < sum(count for _, count in record.batches) / 200_000 < 1.01
     assert all(b - a < 0.051 for (a, _), (b, _) in pairwise(record.batches))
 
@@ -48,8 +48,17 @@ def test_records_come_at_their_rate_in_small_batches() -> None:
 def test_the_rate_is_mildly_noisy() -> None:
     record = Record(rate=25_000.0)
     record.play(60.0)
-    counts = np.array([count for _, count in record.batches]).reshape(60, 20).sum(axis=1)
+    seconds, sizes = (np.array(column) for column in zip(*record.batches, strict=True))
+    counts = np.bincount(seconds.astype(int), weights=sizes)[1:60]
     assert 0.003 < counts.std() / counts.mean() < 0.02
+
+
+def test_no_batch_stands_astride_two_seconds() -> None:
+    record = Record()
+    record.clock.advance(0.777)
+    record.play(3.0)
+    inner = [round((record.start + at) * 1_000) % 50 for at, _ in record.batches[:-1]]
+    assert set(inner) == {5}
 
 
 def test_acts_begin_on_time_one_after_the_other() -> None:

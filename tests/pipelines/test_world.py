@@ -28,7 +28,8 @@ def test_made_up_tweets_are_the_same_for_the_same_seed() -> None:
 
 def test_made_up_tweets_are_rated_within_the_scale_and_mostly_liked() -> None:
     ratings = [tweet.rating for tweet in made_up_tweets(1)]
-    assert min(ratings) >= -4 and max(ratings) <= 4
+    assert min(ratings) >= -4
+    assert max(ratings) <= 4
     assert 0.55 < np.mean(np.array(ratings) > 0.5) < 0.7
 
 
@@ -103,7 +104,12 @@ def test_the_model_asks_its_scorer_once_for_a_text() -> None:
 def test_a_full_cache_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swirl_pipelines.ads.model._CACHED", 2)
     model = SentimentModel("1", len)
-    assert [model.predict(text) for text in ("a", "", "b", "")] == ["positive", "negative", "positive", "negative"]
+    assert [model.predict(text) for text in ("a", "", "b", "")] == [
+        "positive",
+        "negative",
+        "positive",
+        "negative",
+    ]
 
 
 def test_swapped_labels_say_the_opposite() -> None:
@@ -122,6 +128,7 @@ def test_a_deployment_serves_whichever_model_is_live() -> None:
 
 def test_people_click_only_beside_what_people_like() -> None:
     audience = Audience(TWEETS, readiness=0.5, seed=1)
-    assert audience.likes(1) and not audience.likes(2)
+    assert audience.likes(1)
+    assert not audience.likes(2)
     assert 400 < sum(audience.clicks(1) for _ in range(1_000)) < 600
     assert not any(audience.clicks(2) for _ in range(1_000))

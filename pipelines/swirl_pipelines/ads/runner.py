@@ -16,7 +16,8 @@ __all__ = ["RATE", "Act", "Runner"]
 RATE = 25_000.0
 """Tweets a second."""
 
-_BATCH_S = 0.05
+_BATCH_NS = 50_000_000
+_OFFSET_NS = 5_000_000
 _LONGEST_S = 1.0
 _WAVE, _WAVE_SD = 0.99, 0.005
 
@@ -59,6 +60,7 @@ class Runner:
     ) -> None:
         self._feed, self._consume, self._clock, self._sleep, self._rate = feed, consume, clock, sleep, rate
         self._wave = 0.0
+        self._grid_ns = 0
 
     def play(self, acts: Iterable[Act], began: Callable[[Act, int], None]) -> None:
         """Play acts one after the other.
@@ -67,8 +69,9 @@ class Runner:
             acts: in order.
             began: told of each act and of the time at which it began, milliseconds since 1970.
         """
-        now = self._clock.ticks()
-        end = now
+        now = end = self._clock.ticks()
+        # A grid that lies just behind the full second: no batch stands astride two windows.
+        self._grid_ns = (now - self._clock.time_ns() + _OFFSET_NS) % _BATCH_NS
         for act in acts:
             act.begin()
             began(act, self._clock.time_ns() // 1_000_000)
@@ -78,7 +81,9 @@ class Runner:
     def _run(self, then: int, end: int) -> int:
         """Records from one time to another; returns the time up to which they came."""
         while then < end:
-            self._sleep(min(_BATCH_S, (end - then) / 1e9))
+            now = self._clock.ticks()
+            due = now - (now - self._grid_ns) % _BATCH_NS + _BATCH_NS
+            self._sleep((min(due, end) - now) / 1e9)
             now = min(self._clock.ticks(), end)
             passed_s = min((now - then) / 1e9, _LONGEST_S)
             self._consume(self._feed.draw(self._due(passed_s)))
@@ -86,7 +91,7 @@ class Runner:
         return then
 
     def _due(self, passed_s: float) -> int:
-        steps = passed_s / _BATCH_S
+        steps = passed_s * 1e9 / _BATCH_NS
         keep = _WAVE**steps
         self._wave = keep * self._wave + _WAVE_SD * sqrt(1.0 - keep * keep) * self._feed.noise()
         mean = self._rate * passed_s * (1.0 + self._wave)

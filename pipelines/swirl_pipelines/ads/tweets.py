@@ -2,7 +2,8 @@
 
 The real ones are the 4 200 tweets of C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for
 Sentiment Analysis of Social Media Text", ICWSM 2014, each with the mean of the ratings that people gave it,
-from -4 to 4. They are part of the source distribution of vaderSentiment (MIT) and never part of this repository.
+from -4 to 4. They are part of the source distribution of vaderSentiment (MIT) and never part of this
+repository.
 """
 
 from __future__ import annotations
