@@ -1,7 +1,7 @@
 """What a stage should have received and how long it should have taken, given what the stages around it did.
 
-Both models are fitted to the windows of a history that lie in no incident, and judge one window at a time. Detection
-and diagnosis use the same ones, so that they look at the same numbers.
+Both models are fitted to the windows of a history that lie in no incident, and judge one window at a time.
+Detection and diagnosis use the same ones, so that they look at the same numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from swirl.history import History, WindowCounts
 
-__all__ = ["InputModel", "LoadModel", "fit_input", "fit_load", "fit_load_to", "fit_shares", "outputs", "total"]
+__all__ = [
+    "InputModel",
+    "LoadModel",
+    "fit_input",
+    "fit_load",
+    "fit_load_to",
+    "fit_shares",
+    "outputs",
+    "total",
+]
 
 N = TypeVar("N", int, float)
 
@@ -46,7 +55,8 @@ class InputModel(msgspec.Struct, frozen=True):
 
     Attributes:
         stage: the stage.
-        parents: per parent its name, and the label of the predictions that are passed on; ``""`` for all records.
+        parents: per parent its name, and the label of the predictions that are passed on; ``""`` for all
+            records.
         shares: per parent, records that arrive per record sent.
         sd: standard deviation of the ln residual in an ordinary window.
         usual: mean forecast of a baseline window.
@@ -66,10 +76,13 @@ class InputModel(msgspec.Struct, frozen=True):
     def residual(self, now: WindowCounts, before: WindowCounts | None) -> tuple[float, float] | None:
         """How far the input is from its forecast, as a natural logarithm, and the standard deviation of that.
 
-        Zero between the forecasts from the parents' present and last window: records may be under way. None where
-        nothing was sent and nothing came, or where an emitter of the stage or of a parent was not heard.
+        Zero between the forecasts from the parents' present and last window: records may be under way. None
+        where nothing was sent and nothing came, or where an emitter of the stage or of a parent was not
+        heard.
         """
-        if any(now.heard.get(s, 0) < now.known.get(s, 0) for s in (self.stage, *(p for p, _ in self.parents))):
+        if any(
+            now.heard.get(s, 0) < now.known.get(s, 0) for s in (self.stage, *(p for p, _ in self.parents))
+        ):
             return None
         arrived, sent = total(now, self.stage).records, self.forecast(now)
         if arrived == 0 and sent == 0:
@@ -77,7 +90,7 @@ class InputModel(msgspec.Struct, frozen=True):
         return self.judge(arrived, sent, self.forecast(before) if before is not None else sent)
 
     def judge(self, arrived: float, sent: float, sent_before: float) -> tuple[float, float]:
-        """The residual of a count, given the forecasts from this window and the last, and its standard deviation."""
+        """The residual of a count, given the forecasts from this window and the last, and its deviation."""
         return between(arrived, sent, sent_before), sqrt(self.sd**2 + self.widening(arrived, sent))
 
     def widening(self, arrived: float, sent: float) -> float:
@@ -87,7 +100,7 @@ class InputModel(msgspec.Struct, frozen=True):
 
 
 def between(arrived: float, sent: float, sent_before: float) -> float:
-    """ln of a count over the nearer of two forecasts, zero between them.
+    """The ln of a count over the nearer of two forecasts, zero between them.
 
     Example:
         >>> between(95, 100, 90)
@@ -120,7 +133,7 @@ class LoadModel(msgspec.Struct, frozen=True):
     usual: float
 
     def residual(self, now: WindowCounts) -> tuple[float, float] | None:
-        """ln latency less what the load explains, and its standard deviation; None where nothing was measured."""
+        """What the load leaves of ln latency, and its standard deviation; None where nothing was measured."""
         return self.judge(total(now, self.stage))
 
     def judge(self, counts: StageCounts) -> tuple[float, float] | None:
@@ -188,8 +201,10 @@ def outputs(counts: StageCounts) -> dict[str, float]:
 
 
 def fit_input(history: History, stage: str) -> InputModel | None:
-    """The model of a stage's input from the baseline windows of a history; None for a source or a short history."""
-    definition = next((s for s in history.definition.stages if s.name == stage), None) if history.definition else None
+    """The model of a stage's input from baseline windows; None for a source or a short history."""
+    definition = (
+        next((s for s in history.definition.stages if s.name == stage), None) if history.definition else None
+    )
     if definition is None or not definition.after:
         return None
     windows = history.windows
@@ -200,7 +215,10 @@ def fit_input(history: History, stage: str) -> InputModel | None:
 
 
 def fit_shares(
-    stage: str, arrived: NDArray[np.float64], sent: Mapping[str, Sequence[Mapping[str, float]]], base: NDArray[np.bool_]
+    stage: str,
+    arrived: NDArray[np.float64],
+    sent: Mapping[str, Sequence[Mapping[str, float]]],
+    base: NDArray[np.bool_],
 ) -> InputModel | None:
     """Per parent all records or those of one label, whichever explain best what arrived.
 
@@ -219,7 +237,9 @@ def fit_shares(
     best: tuple[float, tuple[str, ...], NDArray[np.float64]] | None = None
     for labels in product(*columns):
         # What is sent late in one window arrives in the next; the middle of both is the fairest regressor.
-        table = np.stack([(c[label] + _shifted(c[label])) / 2 for c, label in zip(columns, labels, strict=True)], 1)
+        table = np.stack(
+            [(c[label] + _shifted(c[label])) / 2 for c, label in zip(columns, labels, strict=True)], 1
+        )
         shares, error = _solve(table[base] * scale[:, None])
         if best is None or error < best[0]:
             best = (error, labels, shares)
@@ -244,17 +264,23 @@ def _input_model(
     before = _shifted(forecast)
     rows = zip(arrived[base].tolist(), forecast[base].tolist(), before[base].tolist(), strict=True)
     residuals = np.array([between(*row) for row in rows])
-    return InputModel(stage, parents, shares, max(float(np.std(residuals)), 0.01), float(np.mean(forecast[base])))
+    return InputModel(
+        stage, parents, shares, max(float(np.std(residuals)), 0.01), float(np.mean(forecast[base]))
+    )
 
 
-def _columns(parts: Sequence[Mapping[str, float]], kept: int, base: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+def _columns(
+    parts: Sequence[Mapping[str, float]], kept: int, base: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float64]]:
     """Series of all records and of the commonest labels of a parent."""
     counts: dict[str, float] = {}
     for window, part in enumerate(parts):
         if base[window]:
             for label, count in part.items():
                 counts[label] = counts.get(label, 0.0) + count
-    common = sorted((label for label in counts if label), key=lambda label: (-counts[label], label))[: kept - 1]
+    common = sorted((label for label in counts if label), key=lambda label: (-counts[label], label))[
+        : kept - 1
+    ]
     return {label: np.array([part.get(label, 0.0) for part in parts]) for label in ("", *common)}
 
 

@@ -1,7 +1,7 @@
-"""The table of signs: what each cause does to the stage where it sits, to the stages below and to those above.
+"""The table of signs: what each cause does to its own stage, to the stages below and to those above.
 
-To add a cause, add a row. Each metric is a conditional residual (:mod:`swirl.incident.residuals`), so that an effect
-which is only passed on leaves no sign. A row says for each metric which role it plays:
+To add a cause, add a row. Each metric is a conditional residual (:mod:`swirl.incident.residuals`), so that an
+effect which is only passed on leaves no sign. A row says for each metric which role it plays:
 
 ====  =====================================================================================================
 role  the metric ...
@@ -16,9 +16,9 @@ drop  probably falls
 sway  may move, but rarely does
 ====  =====================================================================================================
 
-and the input of a source, ``records``, plays a range of factors (:data:`FACTORS`) instead. A metric that is not named is
-not touched. Priors, role probabilities and their reasons: each was adjusted on simulated pipelines, see
-``tests/incident/simulator.py``.
+and the input of a source, ``records``, plays a range of factors (:data:`FACTORS`) instead. A metric that is
+not named is not touched. Priors, role probabilities and their reasons: each was adjusted on simulated
+pipelines, see ``tests/incident/simulator.py``.
 """
 
 from __future__ import annotations
@@ -113,8 +113,16 @@ CAUSES: dict[str, Cause] = {
     "data_broken": Cause(
         "data pipeline broken",
         prior=3,
-        # Where a stage has no check of its own, at least one of null_ratio, drift and prediction_ratio moved instead.
-        own={"invalid_ratio": "up", "null_ratio": "rise", "drift": "rise", "error_ratio": "rise", "prediction_ratio": "may", "ratio": "may"},
+        # Where a stage has no check of its own, at least one of null_ratio, drift and prediction_ratio moved
+        # instead.
+        own={
+            "invalid_ratio": "up",
+            "null_ratio": "rise",
+            "drift": "rise",
+            "error_ratio": "rise",
+            "prediction_ratio": "may",
+            "ratio": "may",
+        },
         below=_SPREADS,
         look="at what feeds {stage}: {feed} and the schema of its records. Not at the model.",
     ),
@@ -132,7 +140,7 @@ CAUSES: dict[str, Cause] = {
         own={"ratio": "may"},
         one_of=("output_ratio", "prediction_ratio"),
         below={"prediction_ratio": "may", "ratio": "may"},
-        look="at what {stage} loads while it runs: model files, settings, lookups. Its version did not change.",
+        look="at what {stage} loads while it runs: models, settings, lookups. Its version did not change.",
     ),
     "source_outage": Cause(
         "source outage",
@@ -162,7 +170,7 @@ CAUSES: dict[str, Cause] = {
         where="source",
         ramp=0.5,
         severity="degraded",
-        look="at what changed in the world of {source}. The records are valid; the model may need new training data.",
+        look="at what changed in the world of {source}. The records are valid; the model may need new ones.",
     ),
     "concept_shift": Cause(
         "concept shift",
@@ -170,7 +178,7 @@ CAUSES: dict[str, Cause] = {
         below={"prediction_ratio": "may", "ratio": "may"},
         ramp=0.9,
         severity="degraded",
-        look="at whether the predictions of {stage} are still true. Its features and its versions did not change.",
+        look="at whether the predictions of {stage} are still true. Features and versions did not change.",
     ),
     "downstream_broken": Cause(
         "downstream broken",
@@ -213,7 +221,9 @@ CAUSES: dict[str, Cause] = {
     "rhythm": Cause("rhythm of the traffic", prior=2, ramp=0.98, benign=True, signs=False),
     "return": Cause("traffic back to before", prior=2, ramp=0.35, benign=True, signs=False),
     CHANCE: Cause("chance", prior=4, ramp=0.5, benign=True, signs=False),
-    UNKNOWN: Cause("cause unknown", prior=0.5, severity="degraded", look="at {stage}. The cause is open.", signs=False),
+    UNKNOWN: Cause(
+        "cause unknown", prior=0.5, severity="degraded", look="at {stage}. The cause is open.", signs=False
+    ),
 }
 """By name, in the order in which ties are broken."""
 

@@ -43,7 +43,9 @@ class Cost(msgspec.Struct):
         base = [w for w in history.windows if w.normal and w.whole and w.start_ms < onset_ms]
         counters = list(_counters(history))
         if base:
-            self.usual = {f"{s}{_MARK}{c}": sum(_count(w, s, c) for w in base) / len(base) for s, c in counters}
+            self.usual = {
+                f"{s}{_MARK}{c}": sum(_count(w, s, c) for w in base) / len(base) for s, c in counters
+            }
         self.sums, self.windows = dict.fromkeys(self.usual, 0.0), 0
         for window in history.windows:
             if window.start_ms >= onset_ms:
@@ -68,7 +70,9 @@ class Cost(msgspec.Struct):
             if lost > max(_MATERIAL * expected, 3 * expected**0.5, 1.0):
                 words = _KINDS.get(counter, f"{counter} missed")
                 parts[words] = parts.get(words, 0.0) + lost
-        return ", ".join(f"{numbers.amount(lost)} {words}" for words, lost in parts.items()) + ("." if parts else "")
+        return ", ".join(f"{numbers.amount(lost)} {words}" for words, lost in parts.items()) + (
+            "." if parts else ""
+        )
 
 
 def _counters(history: History) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,7 @@
-"""The figures that a person sees of a series: rates for what one counts, ratios for predictions, each then and now."""
+"""The figures that a person sees: rates for what one counts, ratios for predictions, then and now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,6 +11,8 @@ from swirl.incident import numbers
 from swirl.residual import total
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from swirl.frame import Definition
     from swirl.history import StageCounts, WindowCounts
 
@@ -35,7 +36,12 @@ class Figure(NamedTuple):
     name: str
 
 
-_SHOWN_AS = {"invalid_ratio": "invalid", "error_ratio": "errors", "latency_p95": "latency_p50", "counter_level": "count"}
+_SHOWN_AS = {
+    "invalid_ratio": "invalid",
+    "error_ratio": "errors",
+    "latency_p95": "latency_p50",
+    "counter_level": "count",
+}
 
 _NAMES = {
     "records": "{stage} input",
@@ -75,7 +81,12 @@ def figure_of(key: SeriesKey, label: str, definition: Definition) -> Figure:
         ratio = next((r for r in definition.ratios if r.name == label), None)
         stage, label = ratio.numerator if ratio else (stage, label)
         metric = label if label in _RATES else "count"
-    return Figure(stage, metric, label if metric not in ("invalid", "errors", "records") else "", name_of(stage, metric, label))
+    return Figure(
+        stage,
+        metric,
+        label if metric not in ("invalid", "errors", "records") else "",
+        name_of(stage, metric, label),
+    )
 
 
 def name_of(stage: str, metric: str, label: str) -> str:
@@ -107,7 +118,9 @@ def value_of(figure: Figure, windows: Sequence[WindowCounts], window_ms: int) ->
     if metric == "drift":
         z = [w.drift[f"{stage}/{label}"] for w in windows if f"{stage}/{label}" in w.drift]
         return max(float(np.median(z)), 0.0) if z else float("nan")
-    counts = [total(w, stage) for w in windows if metric not in _RATES or w.whole] or [total(w, stage) for w in windows]
+    counts = [total(w, stage) for w in windows if metric not in _RATES or w.whole] or [
+        total(w, stage) for w in windows
+    ]
     if metric in _RATES:
         return sum(_counted(c, metric, label) for c in counts) / len(counts) * 1000 / window_ms
     if metric == "latency_p50":

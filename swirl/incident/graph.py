@@ -14,8 +14,9 @@ class Graph:
     """Stages with their parents, in an order in which every parent comes before its children.
 
     Args:
-        definition: stages and their ``after``; parents that are not defined are left out, and of a cycle (which
-            emitters of different versions may make together) the stages keep the order of the definition.
+        definition: stages and their ``after``; parents that are not defined are left out, and of a cycle
+            (which emitters of different versions may make together) the stages keep the order of the
+            definition.
 
     Attributes:
         stages: names, most upstream first.
@@ -25,11 +26,16 @@ class Graph:
 
     def __init__(self, definition: Definition) -> None:
         after = {stage.name: stage.after for stage in definition.stages}
-        parents = {name: [p for p in dict.fromkeys(ps) if p in after and p != name] for name, ps in after.items()}
+        parents = {
+            name: [p for p in dict.fromkeys(ps) if p in after and p != name] for name, ps in after.items()
+        }
         self.stages = _ordered(parents)
         place = {name: index for index, name in enumerate(self.stages)}
         # An arrow against the order would close a cycle.
-        self.parents = {n: sorted((p for p in parents[n] if place[p] < place[n]), key=place.__getitem__) for n in self.stages}
+        self.parents = {
+            n: sorted((p for p in parents[n] if place[p] < place[n]), key=place.__getitem__)
+            for n in self.stages
+        }
         self.children = {n: [c for c in self.stages if n in self.parents[c]] for n in self.stages}
         self.ancestors = {name: self._reached(name, self.parents) for name in self.stages}
         self.descendants = {name: self._reached(name, self.children) for name in self.stages}

@@ -5,23 +5,38 @@ Pure: called once for each closed window, it keeps all it needs in one state tha
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from swirl.effect import Evidence, Incident, IncidentChanged, Rival, SeriesKey
-from swirl.errors import SnapshotError
 from swirl.frame import Verdict
 from swirl.incident import numbers
+from swirl.incident.case import (
+    EMITTERS,
+    Anomaly,
+    Case,
+    Present,
+    State,
+    in_the_end,
+    joined,
+    line_of,
+    mark,
+    missing_emitters,
+    note_worst,
+    refreshed,
+    resumed,
+    take_in,
+)
 from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
-from swirl.incident.cost import Cost
-from swirl.incident.diagnose import NAMED, SURE, Diagnosis, diagnose, locate, residual_key
-from swirl.incident.figures import Figure, evidence_of, figure_of, text_of, value_of
+from swirl.incident.diagnose import NAMED, SURE, Diagnosis, diagnose
 from swirl.incident.graph import Graph
+from swirl.incident.onset import locate, residual_key
 from swirl.incident.text import Told, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
     from swirl.history import History, WindowCounts
     from swirl.settings import MonitorSettings
 
@@ -47,26 +62,8 @@ ADOPTED_WINDOWS = 720
 
 _LINES = 5
 _BENIGN = 0.5
+_FULLER = 1.25
 _CALMED = 2
-_SNAPSHOT = 1
-
-
-class Anomaly(NamedTuple):
-    """A point that spends the budget.
-
-    Attributes:
-        key: its series.
-        start_ms: start of its window.
-        since_ms: start of the window in which its excursion began.
-        evidence: nats as a share of what an alarm takes.
-        direction: 1 up, -1 down, 0 unknown.
-    """
-
-    key: SeriesKey
-    start_ms: int
-    since_ms: int
-    evidence: float
-    direction: int = 0
 
 
 class Step(NamedTuple):
@@ -87,37 +84,6 @@ class Step(NamedTuple):
     verdict: Verdict | None = None
 
 
-class _Case(msgspec.Struct):
-    """A suspicion or an incident.
-
-    ``suspected``: nothing is told yet. ``excused``: it is traffic, and goes on. ``open``: people know.
-    """
-
-    since_ms: int
-    onset_ms: int
-    phase: Literal["suspected", "excused", "open"] = "suspected"
-    keys: list[tuple[str, str, str]] = []
-    held: list[tuple[str, str, str]] = []
-    seen: int = 0
-    calm: int = 0
-    settled: bool = False
-    loud_end_ms: int = 0
-    told_ms: int = 0
-    cause: str = ""
-    incident: Incident | None = None
-    covered: list[tuple[str, str, str]] = []
-    news: list[tuple[str, str, str]] = []
-    worst: dict[str, float] = {}
-    cost: Cost = msgspec.field(default_factory=Cost)
-
-
-class _State(msgspec.Struct):
-    schema: int = _SNAPSHOT
-    case: _Case | None = None
-    ended_ms: int = 0
-    verdict: Verdict = msgspec.field(default_factory=Verdict)
-
-
 class Incidents:
     """Joins the anomalies of one pipeline into incidents and follows each to its end.
 
@@ -130,10 +96,12 @@ class Incidents:
         SnapshotError: the snapshot is damaged or of another version.
     """
 
-    def __init__(self, pipeline: str, settings: MonitorSettings, resume: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, pipeline: str, settings: MonitorSettings, resume: dict[str, Any] | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._calm_windows = settings.calm_windows
-        self._state = _resumed(resume) if resume is not None else _State()
+        self._state = resumed(resume) if resume is not None else State()
 
     @property
     def watching(self) -> bool:
@@ -167,17 +135,17 @@ class Incidents:
             anomalies: alarms of this window.
             loud: series that are held and still far from normal.
         """
-        present = _Present(window, history, _joined(anomalies, _missing(window)), loud)
+        present = Present(window, history, joined(anomalies, missing_emitters(window)), loud)
         case = self._state.case
         if case is None:
             if not present.anomalies:
                 return Step([])
             case = yield from self._suspect(present)
-        fresh = _take_in(case, present)
+        fresh = take_in(case, present)
         if case.phase == "excused" and any(k in fresh for k in (a.key for a in present.anomalies)):
             yield from self._suspect_again(case, present)
-        before = {SeriesKey(*k) for k in case.held}
-        held = before | {k for k in fresh if k.metric != _EMITTERS}
+        before = set(case.held)
+        held = before | {k for k in fresh if k.metric != EMITTERS}
         case.held = sorted(held)
         if case.phase == "suspected":
             step = yield from self._watch(case, present)
@@ -186,31 +154,29 @@ class Incidents:
         else:
             step = yield from self._follow(case, present, fresh)
         if self._state.case is not None and case.phase != "excused":
-            _mark(history, case.since_ms, normal=False)
+            mark(history, case.since_ms, normal=False)
         return step._replace(hold=frozenset(held - before) - step.release)
 
-    # A suspicion -----------------------------------------------------------------------------------------------
-
-    def _suspect(self, present: _Present) -> Generator[None, None, _Case]:
+    def _suspect(self, present: Present) -> Generator[None, None, Case]:
         since, onset = yield from self._begin(present)
-        case = self._state.case = _Case(since, onset)
+        case = self._state.case = Case(since, onset)
         return case
 
-    def _suspect_again(self, case: _Case, present: _Present) -> Generator[None, None, None]:
+    def _suspect_again(self, case: Case, present: Present) -> Generator[None, None, None]:
         """Something new happens while traffic is excused."""
         case.since_ms, case.onset_ms = yield from self._begin(present)
         case.phase, case.seen, case.calm = "suspected", 0, 0
 
-    def _begin(self, present: _Present) -> Generator[None, None, tuple[int, int]]:
+    def _begin(self, present: Present) -> Generator[None, None, tuple[int, int]]:
         """When it began: as the loudest alarm says, within bounds, and where that series really left."""
         start, size = present.window.start_ms, present.history.window_ms
         loudest = max(present.anomalies, key=lambda a: (a.evidence, a.key))
         since = min(max(loudest.since_ms, start - BACK_WINDOWS * size, self._state.ended_ms), start)
-        _mark(present.history, since, normal=False)
+        mark(present.history, since, normal=False)
         onset = yield from locate(present.history, since, start, loudest.key)
         return since, onset
 
-    def _watch(self, case: _Case, present: _Present) -> Generator[None, None, Step]:
+    def _watch(self, case: Case, present: Present) -> Generator[None, None, Step]:
         """Is it worth telling? Not before a whole window says so; a missing emitter is exact at once."""
         if not (present.window.whole or present.missing):
             return Step([])
@@ -227,15 +193,15 @@ class Incidents:
             return self._open(case, present, _beyond_diagnosis(unseen[0], diagnosis), diagnosis)
         return self._dismiss(case, present, diagnosis)
 
-    def _dismiss(self, case: _Case, present: _Present, diagnosis: Diagnosis) -> Step:
+    def _dismiss(self, case: Case, present: Present, diagnosis: Diagnosis) -> Step:
         """Chance is dropped; traffic that goes on is excused for as long as it lasts."""
-        _mark(present.history, case.since_ms, normal=True)
+        mark(present.history, case.since_ms, normal=True)
         if diagnosis.benign - diagnosis.chance >= _BENIGN and present.loud_of(case):
             case.phase, case.calm = "excused", 0
             return Step([])
         return self._drop(case)
 
-    def _excuse(self, case: _Case, present: _Present) -> Step:
+    def _excuse(self, case: Case, present: Present) -> Step:
         if present.loud_of(case):
             case.calm = 0
         elif present.window.whole:
@@ -244,19 +210,17 @@ class Incidents:
             return self._drop(case, adopt=True)
         return self._drop(case) if case.calm >= _CALMED else Step([])
 
-    def _drop(self, case: _Case, *, adopt: bool = False) -> Step:
+    def _drop(self, case: Case, *, adopt: bool = False) -> Step:
         self._state.case = None
-        return Step([], release=frozenset(SeriesKey(*k) for k in case.held), adopt=adopt)
+        return Step([], release=frozenset(case.held), adopt=adopt)
 
-    # An open incident ------------------------------------------------------------------------------------------
-
-    def _told(self, diagnosis: Diagnosis, case: _Case, present: _Present) -> Told:
+    def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Told:
         late = case.seen >= NAMING_WINDOWS
         sure = diagnosis.cause_probability >= (NAMED if late else SURE)
         named = sure and diagnosis.cause not in (UNKNOWN, CHANCE)
         return tell(diagnosis, self._pipeline, present.history.window_ms, named=named)
 
-    def _open(self, case: _Case, present: _Present, told: Told, diagnosis: Diagnosis) -> Step:
+    def _open(self, case: Case, present: Present, told: Told, diagnosis: Diagnosis) -> Step:
         case.phase, case.calm = "open", 0
         case.loud_end_ms = case.told_ms = present.end_ms
         known = told.cause != words_of(UNKNOWN)
@@ -269,39 +233,27 @@ class Incidents:
             pipeline=self._pipeline,
             state="open",
             revision=0,
-            stage=told.stage,
-            cause=told.cause,
             onset_ms=case.onset_ms,
             opened_ms=present.end_ms,
-            sentence=told.sentence,
-            look_first=told.look_first,
-            evidence=told.evidence,
-            posterior=told.posterior,
-            rivals=told.rivals,
             windows=present.age(case),
             window_ms=present.history.window_ms,
             preliminary=not case.settled,
             severity=_severity(case.cause, diagnosis),
-            follows=told.follows,
-            version=told.version,
-            version_before=told.version_before,
-            version_line=told.version_line,
-            second=told.second,
-            reasons=told.reasons,
+            **_parts(told),
         )
         case.incident = incident
-        _note_worst(case, present)
+        note_worst(case, present)
         return Step([IncidentChanged("opened", incident)], verdict=self._judged(present, incident))
 
-    def _follow(self, case: _Case, present: _Present, fresh: list[SeriesKey]) -> Generator[None, None, Step]:
+    def _follow(self, case: Case, present: Present, fresh: list[SeriesKey]) -> Generator[None, None, Step]:
         incident = case.incident
         assert incident is not None
-        covered = {(k[0], k[1]) for k in case.covered}
+        covered = {(k.stage, k.metric) for k in case.covered}
         case.news += [k for k in fresh if (k.stage, residual_key(k).metric) not in covered]
         case.cost.add(present.window)
         if present.loud_of(case):
             case.calm, case.loud_end_ms = 0, present.end_ms
-            _note_worst(case, present)
+            note_worst(case, present)
         elif present.window.whole:
             case.calm += 1
         if case.calm >= self._calm_windows:
@@ -317,51 +269,41 @@ class Incidents:
                 return self._revise(case, present, incident, diagnosis)
         return self._widen(case, present, incident)
 
-    def _revise(self, case: _Case, present: _Present, incident: Incident, diagnosis: Diagnosis) -> Step:
-        """Another window of evidence: it may name the cause, or change it."""
+    def _revise(self, case: Case, present: Present, incident: Incident, diagnosis: Diagnosis) -> Step:
+        """Another window of evidence: it may name the cause, change it, or show the figures in full."""
         told = self._told(diagnosis, case, present)
         known = told.cause != words_of(UNKNOWN)
         settles = not case.settled and (known or case.seen >= NAMING_WINDOWS)
-        sure = known and diagnosis.cause_probability >= SURE
-        changed = (told.cause, told.stage) != (incident.cause, incident.stage)
-        case.covered = sorted({*case.covered, *told.covered})
-        if not (settles or (changed and sure)):
+        same = (told.cause, told.stage) == (incident.cause, incident.stage)
+        changes_mind = not same and known and diagnosis.cause_probability >= SURE
+        grown = same and case.seen == REVISED_WINDOWS and _grown(incident.evidence, told.evidence)
+        if not (settles or changes_mind or grown):
             return self._widen(case, present, incident)
+        reply = f"In full now: {_said(told.evidence)}." if same and not settles else _reply(incident, told)
         case.settled = True
         case.cause = diagnosis.cause if known else UNKNOWN
-        reply = _reply(incident, told)
+        case.covered = sorted({*case.covered, *told.covered})
+        case.news = [k for k in case.news if residual_key(k) not in case.covered]
         incident = msgspec.structs.replace(
             incident,
             revision=incident.revision + 1,
-            stage=told.stage,
-            cause=told.cause,
-            sentence=told.sentence,
-            look_first=told.look_first,
-            evidence=told.evidence,
-            posterior=told.posterior,
-            rivals=told.rivals,
             windows=present.age(case),
             preliminary=False,
             severity=_severity(case.cause, diagnosis),
-            follows=told.follows,
-            version=told.version,
-            version_before=told.version_before,
-            version_line=told.version_line,
-            second=told.second,
-            reasons=told.reasons,
+            **_parts(told),
         )
         return self._updated(case, present, incident, reply)
 
-    def _widen(self, case: _Case, present: _Present, incident: Incident) -> Step:
+    def _widen(self, case: Case, present: Present, incident: Incident) -> Step:
         """A new stage or a new kind of number is affected: told, but not often."""
         soon = present.end_ms - case.told_ms < WIDER_WINDOWS * present.history.window_ms
         definition = present.history.definition
         if not case.news or soon or definition is None:
             return Step([])
-        news = sorted({SeriesKey(*k) for k in case.news})
-        case.covered = sorted({*case.covered, *(tuple(residual_key(k)) for k in news)})
+        news = sorted(set(case.news))
+        case.covered = sorted({*case.covered, *(residual_key(k) for k in news)})
         case.news = []
-        lines = [line for k in news if (line := _line(k, case, present)) is not None]
+        lines = [line for k in news if (line := line_of(k, case, present)) is not None]
         names = {line.name for line in incident.evidence}
         lines = [line for line in lines if line.name not in names]
         if not lines:
@@ -372,34 +314,32 @@ class Incidents:
         incident = msgspec.structs.replace(
             incident,
             revision=incident.revision + 1,
-            evidence=(*_refreshed(incident, present), *lines)[:_LINES],
+            evidence=(*refreshed(incident, present), *lines)[:_LINES],
             follows=tuple(follows) or incident.follows,
             windows=present.age(case),
         )
-        said = ", ".join(f"{line.name} {line.usual} → {line.now}" for line in lines)
-        return self._updated(case, present, incident, f"More is affected: {said}.")
+        return self._updated(case, present, incident, f"More is affected: {_said(lines)}.")
 
-    def _updated(self, case: _Case, present: _Present, incident: Incident, reply: str) -> Step:
+    def _updated(self, case: Case, present: Present, incident: Incident, reply: str) -> Step:
         case.incident, case.told_ms = incident, present.end_ms
-        _note_worst(case, present)
+        note_worst(case, present)
         return Step([IncidentChanged("updated", incident, reply)], verdict=self._judged(present, incident))
 
-    # Its end ---------------------------------------------------------------------------------------------------
-
-    def _resolve(self, case: _Case, present: _Present, incident: Incident) -> Step:
-        _mark(present.history, case.loud_end_ms, normal=True)
+    def _resolve(self, case: Case, present: Present, incident: Incident) -> Step:
+        mark(present.history, case.loud_end_ms, normal=True)
         took = numbers.duration(case.loud_end_ms - case.onset_ms)
-        reply = f"Resolved at {numbers.clock(case.loud_end_ms)} UTC after {took}; nothing of the fault was learnt."
+        at = numbers.clock(case.loud_end_ms)
+        reply = f"Resolved at {at} UTC after {took}; nothing of the fault was learnt."
         return self._end(case, present, incident, reply, adopt=False)
 
-    def _adopt(self, case: _Case, present: _Present, incident: Incident) -> Step:
-        _mark(present.history, case.since_ms, normal=True)
+    def _adopt(self, case: Case, present: Present, incident: Incident) -> Step:
+        mark(present.history, case.since_ms, normal=True)
         case.loud_end_ms = present.end_ms
         took = numbers.duration(case.loud_end_ms - case.onset_ms)
         reply = f"After {took} this is taken as the new normal: these values raise no alarm from now on."
         return self._end(case, present, incident, reply, adopt=True)
 
-    def _end(self, case: _Case, present: _Present, incident: Incident, reply: str, *, adopt: bool) -> Step:
+    def _end(self, case: Case, present: Present, incident: Incident, reply: str, *, adopt: bool) -> Step:
         self._state.case = None
         self._state.ended_ms = case.loud_end_ms
         blind = case.cause in ("blind", "stage_down")
@@ -408,98 +348,66 @@ class Incidents:
             state="resolved",
             revision=incident.revision + 1,
             resolved_ms=case.loud_end_ms,
-            evidence=_in_the_end(case, incident, present),
+            evidence=in_the_end(case, incident, present),
             cost="" if blind else case.cost.sentence(),
             preliminary=False,
         )
-        released = frozenset(SeriesKey(*k) for k in case.held)
+        released = frozenset(case.held)
         verdict = self._judged(present, incident)
-        return Step([IncidentChanged("resolved", incident, reply)], release=released, adopt=adopt, verdict=verdict)
+        return Step(
+            [IncidentChanged("resolved", incident, reply)], release=released, adopt=adopt, verdict=verdict
+        )
 
-    def _judged(self, present: _Present, incident: Incident) -> Verdict | None:
+    def _judged(self, present: Present, incident: Incident) -> Verdict | None:
         """The pipeline's verdict, if it is another one than before."""
         if incident.state == "resolved":
             new = Verdict("healthy", present.end_ms)
         else:
             new = Verdict(incident.severity, present.end_ms, incident.id, incident.stage, incident.cause)
-        if msgspec.structs.replace(new, since_ms=0) == msgspec.structs.replace(self._state.verdict, since_ms=0):
+        if msgspec.structs.replace(new, since_ms=0) == msgspec.structs.replace(
+            self._state.verdict, since_ms=0
+        ):
             return None
         self._state.verdict = new
         return new
 
 
-_EMITTERS = "emitters"
-
-
-class _Present(NamedTuple):
-    """The window that has just closed."""
-
-    window: WindowCounts
-    history: History
-    anomalies: list[Anomaly]
-    loud: frozenset[SeriesKey]
-
-    @property
-    def end_ms(self) -> int:
-        return self.window.start_ms + self.history.window_ms
-
-    @property
-    def missing(self) -> bool:
-        return any(a.key.metric == _EMITTERS for a in self.anomalies)
-
-    def age(self, case: _Case) -> int:
-        """Windows since the onset, this one included."""
-        return (self.end_ms - case.onset_ms) // self.history.window_ms
-
-    def loud_of(self, case: _Case) -> list[SeriesKey]:
-        """Series of the case that are far from normal now."""
-        alarmed = {a.key for a in self.anomalies}
-        return [k for t in case.keys if (k := SeriesKey(*t)) in self.loud or k in alarmed]
-
-
-def _resumed(resume: dict[str, Any]) -> _State:
-    try:
-        state = msgspec.convert(resume, _State)
-    except msgspec.ValidationError as error:
-        raise SnapshotError(f"the incidents of a pipeline cannot be restored: {error}") from None
-    if state.schema != _SNAPSHOT:
-        raise SnapshotError(f"incidents of version {state.schema}; this Swirl reads version {_SNAPSHOT}")
-    return state
-
-
-def _missing(window: WindowCounts) -> list[Anomaly]:
-    """Emitters that should have been heard and were not: exact, so the evidence is overwhelming."""
-    return [
-        Anomaly(SeriesKey(stage, _EMITTERS), window.start_ms, window.start_ms, 10.0, -1)
-        for stage, known in sorted(window.known.items())
-        if window.heard.get(stage, 0) < known
-    ]
-
-
-def _joined(anomalies: Sequence[Anomaly], more: Sequence[Anomaly]) -> list[Anomaly]:
-    """In the order of their keys, each key once."""
-    by_key = {a.key: a for a in [*more, *anomalies]}
-    return [by_key[k] for k in sorted(by_key)]
-
-
-def _take_in(case: _Case, present: _Present) -> list[SeriesKey]:
-    """Let the anomalies join; returns the keys that are new."""
-    known = set(case.keys)
-    fresh = [a.key for a in present.anomalies if tuple(a.key) not in known]
-    case.keys = sorted(known | {tuple(k) for k in fresh})
-    return fresh
-
-
-def _mark(history: History, since_ms: int, *, normal: bool) -> None:
-    for window in reversed(history.windows):
-        if window.start_ms < since_ms:
-            break
-        window.normal = normal
-
-
 def _severity(cause: str, diagnosis: Diagnosis) -> Literal["degraded", "tripped"]:
     """What comes out is said to be wrong only where the cause is sure."""
     return CAUSES[cause].severity if diagnosis.cause_probability >= SURE else "degraded"
+
+
+def _parts(told: Told) -> dict[str, Any]:
+    """What a diagnosis sets of an incident."""
+    return {
+        "stage": told.stage,
+        "cause": told.cause,
+        "sentence": told.sentence,
+        "look_first": told.look_first,
+        "evidence": told.evidence,
+        "posterior": told.posterior,
+        "rivals": told.rivals,
+        "follows": told.follows,
+        "version": told.version,
+        "version_before": told.version_before,
+        "version_line": told.version_line,
+        "second": told.second,
+        "reasons": told.reasons,
+    }
+
+
+def _said(lines: Sequence[Evidence]) -> str:
+    return ", ".join(f"{line.name} {line.usual} → {line.now}" for line in lines)
+
+
+def _grown(before: Sequence[Evidence], after: Sequence[Evidence]) -> bool:
+    """A figure is new, or has moved by much more: the first window of a fault is seldom a full one."""
+    told = {line.name: line.now_value - line.usual_value for line in before}
+    return any(
+        line.name not in told or abs(line.now_value - line.usual_value) > _FULLER * abs(told[line.name])
+        for line in after
+        if line.root or line.usual != line.now
+    )
 
 
 def _reply(before: Incident, told: Told) -> str:
@@ -513,7 +421,10 @@ def _reply(before: Incident, told: Told) -> str:
 
 def _beyond_diagnosis(key: SeriesKey, diagnosis: Diagnosis) -> Told:
     """A series that the table of signs does not know stays away from normal."""
-    kinds = {"latency_p95": "the slowest 5 % of its records", "observed_drift": f"the distribution of {key.label}"}
+    kinds = {
+        "latency_p95": "the slowest 5 % of its records",
+        "observed_drift": f"the distribution of {key.label}",
+    }
     what = kinds.get(key.metric, key.metric.replace("_", " "))
     where = key.stage or "the pipeline"
     rivals = (Rival(words_of(CHANCE), "", round(diagnosis.chance, 6), "it does not go away"),)
@@ -533,61 +444,3 @@ def _beyond_diagnosis(key: SeriesKey, diagnosis: Diagnosis) -> Told:
         reasons=(),
         covered=frozenset({residual_key(key)}),
     )
-
-
-# Figures of a running incident -----------------------------------------------------------------------------------
-
-
-def _line(key: SeriesKey, case: _Case, present: _Present) -> Evidence | None:
-    """A figure that was not in the diagnosis: usual and now."""
-    definition = present.history.definition
-    if definition is None:
-        return None
-    figure = figure_of(key, key.label, definition)
-    size = present.history.window_ms
-    usual = value_of(figure, [w for w in present.history.windows if w.normal and w.whole], size)
-    now = value_of(figure, [present.window], size)
-    if usual != usual or now != now:
-        return None
-    return evidence_of(figure, usual, now, root=False, onset_ms=case.onset_ms)
-
-
-def _figure(line: Evidence) -> Figure:
-    return Figure(line.stage, line.metric, line.label, line.name)
-
-
-def _refreshed(incident: Incident, present: _Present) -> list[Evidence]:
-    """The same figures, as they are now."""
-    found = []
-    for line in incident.evidence:
-        now = value_of(_figure(line), [present.window], present.history.window_ms)
-        fresh = now == now
-        found.append(msgspec.structs.replace(line, now=text_of(line.metric, now), now_value=now) if fresh else line)
-    return found
-
-
-def _note_worst(case: _Case, present: _Present) -> None:
-    """Remember of each figure the value furthest from usual."""
-    if case.incident is None or not (present.window.whole or present.missing):
-        return
-    for line in case.incident.evidence:
-        now = value_of(_figure(line), [present.window], present.history.window_ms)
-        now = line.now_value if now != now else now
-        worst = case.worst.get(line.name, now)
-        case.worst[line.name] = max((worst, now), key=lambda x: abs(x - line.usual_value))
-
-
-def _in_the_end(case: _Case, incident: Incident, present: _Present) -> tuple[Evidence, ...]:
-    """The figures of a resolved incident: usual, worst, and now over the calm windows."""
-    calm = [w for w in present.history.windows if w.start_ms >= case.loud_end_ms] or [present.window]
-    found = []
-    for line in incident.evidence:
-        now = value_of(_figure(line), calm, present.history.window_ms)
-        now = line.usual_value if now != now else now
-        worst = case.worst.get(line.name, line.now_value)
-        found.append(
-            msgspec.structs.replace(
-                line, now=text_of(line.metric, now), now_value=now, worst=text_of(line.metric, worst)
-            )
-        )
-    return tuple(found)

@@ -124,7 +124,9 @@ def clock(ms: int) -> str:
 
 
 def stamp(ms: int) -> str:
-    """A time as part of an identity, UTC. The calendar is that of H. Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+    """A time as part of an identity, UTC.
+
+    Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2014.
 
     Example:
         >>> stamp(1795230740000), stamp(951782399000), stamp(951868800000), stamp(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import log, nan
+from math import isnan, log, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +34,7 @@ LAG_FLOOR_MS = 1000.0
 """Lag counts as changed from 1 s on."""
 
 _GAP = 12
-"""Up to so many windows before the onset are kept out of the baseline: a slow onset may have begun in them."""
+"""So many windows before the onset, or fewer, are no baseline: a slow onset may have begun in them."""
 _LABELS = 50
 
 
@@ -49,7 +49,8 @@ class Residuals:
         span: which of them are baseline and evidence.
         counts: stage -> its counts by window, versions summed.
         series: the residual series by key, in graph order.
-        whole_inputs: input residuals corrected for emitters that were not heard, by stage: for ``monitoring blind``.
+        whole_inputs: input residuals corrected for emitters that were not heard, by stage: for ``monitoring
+            blind``.
         alive: stage -> share of known emitters heard in the evidence, the median window.
         more_emitters: stage -> emitters known in the evidence as a multiple of the baseline's.
     """
@@ -96,7 +97,7 @@ def span_of(windows: Sequence[WindowCounts], onset_ms: int) -> Span | None:
 
 
 def collect(history: History, onset_ms: int, last_ms: int) -> Generator[None, None, Residuals | None]:
-    """All residual series for the evidence ``[onset, last]``; yields now and then. None without a graph or a window."""
+    """All residual series for the evidence ``[onset, last]``; None without a graph or a window."""
     windows = [w for w in history.windows if w.start_ms <= last_ms]
     span = span_of(windows, onset_ms)
     if history.definition is None or not history.definition.stages or span is None:
@@ -214,7 +215,7 @@ def _input_level(span: Span, model: InputModel, ln: NDArray[np.float64], forecas
     for y, now, last in zip(ln.tolist(), forecast, before, strict=True):
         low, high = sorted((log(max(now, 0.0) + 0.5), log(max(last, 0.0) + 0.5)))
         x.append(y - low if y < low else y - high if y > high else y * 0.0)
-        widen.append(model.widening(0.0 if y != y else np.exp(y) - 0.5, now))
+        widen.append(model.widening(0.0 if isnan(y) else np.exp(y) - 0.5, now))
     return Level(np.array(x), span, widen=np.array(widen))
 
 
@@ -257,7 +258,9 @@ def _labels(found: Residuals, stage: str) -> None:
     for index in found.span.base.tolist():
         for label, count in found.counts[stage][index].labels.items():
             usual[label] = usual.get(label, 0) + count
-    now = sorted({label for c in found.counts[stage][found.span.first :] for label in c.labels} - usual.keys())
+    now = sorted(
+        {label for c in found.counts[stage][found.span.first :] for label in c.labels} - usual.keys()
+    )
     labels = [*sorted(usual, key=lambda label: (-usual[label], label)), *now][:_LABELS]
     if not labels or predictions[found.span.base].sum() < 1:
         return
@@ -274,8 +277,15 @@ def _features(found: Residuals, stage: StageDefinition) -> None:
     names = sorted({key for w in found.windows for key in w.drift if key.startswith(prefix)})
     members = []
     for key in names:
-        # Already in sigmas of its null law; rows that come in clusters make it larger, so the baseline counts too.
-        level = Level(np.array([w.drift.get(key, nan) for w in found.windows]), found.span, floor=1.0, clip=_LARGE, label=key.removeprefix(prefix))
+        # Already in sigmas of its null law; rows that come in clusters make it larger, so the baseline counts
+        # too.
+        level = Level(
+            np.array([w.drift.get(key, nan) for w in found.windows]),
+            found.span,
+            floor=1.0,
+            clip=_LARGE,
+            label=key.removeprefix(prefix),
+        )
         level.centre = max(level.centre, 0.0)
         if level.known:
             members.append(level)
@@ -318,12 +328,14 @@ def latency_floor(usual: float) -> tuple[float, float]:
 
 
 def _custom(found: Residuals, stage: str) -> None:
-    """The user's ratios whose numerator the stage counts, and its counters that stand in no ratio, per record."""
+    """The user's ratios whose numerator the stage counts, and its other counters per record."""
     members = []
     used = {r.numerator for r in found.definition.ratios} | {r.denominator for r in found.definition.ratios}
     for ratio in found.definition.ratios:
         if ratio.numerator[0] == stage and ratio.denominator[0] in found.counts:
-            member = _ratio_or_level(found, found.counter(*ratio.numerator), found.counter(*ratio.denominator), ratio.name)
+            member = _ratio_or_level(
+                found, found.counter(*ratio.numerator), found.counter(*ratio.denominator), ratio.name
+            )
             members += [member] if member is not None else []
     base = [found.counts[stage][i] for i in found.span.base.tolist()]
     for name in sorted({name for c in base for name in c.counters}):
@@ -338,4 +350,6 @@ def _lag(found: Residuals) -> None:
     lags = [max(float(w.lag_ms), 1.0) for w in found.windows]
     usual = float(np.median([lags[i] for i in found.span.base.tolist()]))
     x = np.log(np.array(lags))
-    found.series[SeriesKey("", "lag")] = Level(x, found.span, floor=0.1, least=(float("inf"), log(1 + LAG_FLOOR_MS / usual)))
+    found.series[SeriesKey("", "lag")] = Level(
+        x, found.span, floor=0.1, least=(float("inf"), log(1 + LAG_FLOOR_MS / usual))
+    )

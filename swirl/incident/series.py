@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["CAP", "FEWEST_WINDOWS", "Level", "Ratio", "Series", "Span", "Tied", "deviance_root", "log_evidence"]
+__all__ = [
+    "CAP",
+    "FEWEST_WINDOWS",
+    "Level",
+    "Ratio",
+    "Series",
+    "Span",
+    "Tied",
+    "deviance_root",
+    "log_evidence",
+]
 
 FEWEST_WINDOWS = 8
 """A baseline shorter than this has no scale."""
@@ -26,6 +36,7 @@ CAP = 10.0
 _LARGEST = 40.0
 _RATIO_FLOOR = 0.01
 """A change of the odds below 1 % is never significant, however many records."""
+
 
 class Span:
     """Which windows are which, as indices into the columns.
@@ -68,7 +79,7 @@ class Series(Protocol):
 
 
 def log_evidence(z: float) -> float:
-    """ln Bayes factor "moved, by something between 0 and 30 sigma" against "did not move", at most :data:`CAP`.
+    """Nats for "moved, by something between 0 and 30 sigma" against "did not move", at most :data:`CAP`.
 
     Example:
         >>> [round(log_evidence(z), 1) for z in (0, 2.24, 3, 5, 40)]
@@ -82,7 +93,7 @@ def deviance_root(k: NDArray[np.float64], n: NDArray[np.float64], r: float) -> N
 
     Example:
         >>> deviance_root(np.array([0.0, 50.0]), np.array([20.0, 100.0]), 0.1).round(2)
-        array([-1.7 , 10.08])
+        array([-1.32, 10.  ])
     """
     mean = n * r
     k = np.where(k > mean, np.maximum(k - 0.5, mean), np.minimum(k + 0.5, mean))
@@ -103,7 +114,7 @@ def _root(k: float, n: float, r: float) -> float:
 
 
 def autocorrelation(values: NDArray[np.float64]) -> float:
-    """Lag-1 autocorrelation of a baseline, in [0, 0.9], a little above the estimate, which is biased downwards."""
+    """Lag-1 autocorrelation of a baseline, in [0, 0.9]; a little added, for the estimate is biased down."""
     if len(values) <= 20:
         return 0.15
     h = values - values.mean()
@@ -112,7 +123,7 @@ def autocorrelation(values: NDArray[np.float64]) -> float:
 
 
 def pooling(windows: int, rho: float, baseline: int) -> float:
-    """Variance of a mean of autocorrelated windows, times their number; the last term is the baseline's own error.
+    """Variance of a mean of autocorrelated windows, times their number, and the baseline's own error.
 
     Example:
         >>> round(pooling(3, 0.0, 90), 2), round(pooling(3, 0.5, 30), 2)
@@ -133,7 +144,7 @@ def _clipped(z: float) -> float:
 
 
 class Ratio:
-    """k of n, beta-binomial: the variance beyond the binomial is that of the baseline, with a floor.
+    """A count out of another, beta-binomial: beyond the binomial it varies as in the baseline, or a floor.
 
     Args:
         k, n: counts by window, shape ``(size,)``.
@@ -155,7 +166,7 @@ class Ratio:
 
     @property
     def counted(self) -> tuple[float, float]:
-        """k and n of the evidence."""
+        """K and n of the evidence."""
         span = self.span
         return float(self.k[span.first : span.stop].sum()), float(self.n[span.first : span.stop].sum())
 
@@ -283,6 +294,8 @@ class Tied:
         scored = [(m.z(), m) for m in members]
         measured = [(z, m) for z, m in scored if z is not None]
         self.choices = choices
+        self._z: float | None
+        self.lead: Ratio | Level
         self._z, self.lead = max(measured, key=lambda s: abs(s[0])) if measured else (None, members[0])
 
     @property

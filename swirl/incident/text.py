@@ -1,4 +1,4 @@
-"""What a person is told of a diagnosis: one sentence, a handful of figures, where to look, and what it is not."""
+"""What a person is told: one sentence, a handful of figures, where to look, and what it is not."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import msgspec
 from swirl.effect import Evidence, Rival, SeriesKey
 from swirl.incident import numbers
 from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
-from swirl.incident.diagnose import LOUD, Diagnosis, Hypothesis
 from swirl.incident.figures import Figure, evidence_of, figure_of, name_of, recent, value_of
+from swirl.incident.hypotheses import LOUD, Hypothesis
 from swirl.incident.series import Level
 from swirl.incident.versions import deployment_of
 from swirl.residual import total
 
 if TYPE_CHECKING:
-    from swirl.incident.residuals import Residuals
+    from swirl.incident.diagnose import Diagnosis
 
 __all__ = ["Told", "pair_of", "tell"]
 
@@ -26,6 +26,10 @@ _LINES = 4
 _RIVALS = 3
 _MATERIAL = 0.5
 """Nats from which a series counts as explained."""
+_THOUGHT_OF = ("data_broken", "bad_deployment", "input_drift", "source_outage", "slow_stage")
+_POSSIBLE = 0.001
+_WORTH_TELLING = 0.02
+"""A rival from this posterior on is told even if the reason is not new, or if it is benign."""
 _FOLLOWS = 0.1
 """ln change of a stage's input from which it counts as suffering."""
 
@@ -104,8 +108,6 @@ class _Telling:
             covered=frozenset(self.explained()),
         )
 
-    # Figures ---------------------------------------------------------------------------------------------------
-
     def explained(self) -> list[SeriesKey]:
         """The series that the explanation covers, in graph order."""
         gains = self.hypothesis.gains
@@ -123,7 +125,13 @@ class _Telling:
         lead = version.contrast.metric if version is not None and version.contrast is not None else ""
         if key.metric == lead:
             return -1, 0.0
-        rank = 0 if key.metric in cause.one_of else table.index(key.metric) if key.metric in table else len(table)
+        rank = (
+            0
+            if key.metric in cause.one_of
+            else table.index(key.metric)
+            if key.metric in table
+            else len(table)
+        )
         return rank, -abs(self.d.z.get(key, 0.0))
 
     def keys(self) -> list[SeriesKey]:
@@ -173,7 +181,9 @@ class _Telling:
             lines = [self._told_apart(line) for line in lines]
         if self.cause in ("bad_deployment", "unversioned_change", "concept_shift", "downstream_broken"):
             upstream = [*self.r.graph.ancestors.get(self.stage, ()), self.stage]
-            quiet = [k for s in upstream if (k := SeriesKey(s, "invalid_ratio")) in self.r.series and k not in keys]
+            quiet = [
+                k for s in upstream if (k := SeriesKey(s, "invalid_ratio")) in self.r.series and k not in keys
+            ]
             lines += [self.line(k) for k in quiet[:1]]
         return lines
 
@@ -182,7 +192,9 @@ class _Telling:
         """Where several stages predict, the label alone does not say which."""
         if line.metric != "prediction_ratio":
             return line
-        return msgspec.structs.replace(line, name=f"{line.stage} {name_of(line.stage, line.metric, line.label)}")
+        return msgspec.structs.replace(
+            line, name=f"{line.stage} {name_of(line.stage, line.metric, line.label)}"
+        )
 
     def follows(self, keys: list[SeriesKey]) -> list[str]:
         """Stages that suffer from the root."""
@@ -194,8 +206,6 @@ class _Telling:
             if stage in shown or abs(log((now + 1) / (usual + 1))) > _FOLLOWS + 3 / max(usual, 1) ** 0.5:
                 found.append(stage)
         return found
-
-    # Sentences -------------------------------------------------------------------------------------------------
 
     def sentence(self, evidence: list[Evidence]) -> str:
         """Stage, verb, number now, usual number."""
@@ -226,17 +236,27 @@ class _Telling:
     def side_by_side(self) -> str:
         """How the two versions did in the same windows."""
         version = self.hypothesis.version
-        if self.cause != "bad_deployment" or version is None or version.contrast is None or abs(version.contrast.z) <= 5:
+        if (
+            self.cause != "bad_deployment"
+            or version is None
+            or version.contrast is None
+            or abs(version.contrast.z) <= 5
+        ):
             return ""
         contrast, deployment = version.contrast, version.deployment
         shown = numbers.seconds if contrast.metric == "latency_p50" else numbers.ratio
+        together = numbers.duration(contrast.windows * self.window_ms)
         said = (
-            f"In the {numbers.duration(contrast.windows * self.window_ms)} when both ran, {deployment.before} had "
-            f"{shown(contrast.old)} and {deployment.version} {shown(contrast.new)}"
+            f"In the {together} when both ran, {deployment.before} had {shown(contrast.old)} "
+            f"and {deployment.version} {shown(contrast.new)}"
         )
         # At a small share of the records the share of the effect is noise.
         effect = abs(self.d.z.get(SeriesKey(self.stage, contrast.metric), 0.0))
-        share = f": the version explains {numbers.percent(contrast.explained)} of the effect" if effect > 10 else ""
+        share = (
+            f": the version explains {numbers.percent(contrast.explained)} of the effect"
+            if effect > 10
+            else ""
+        )
         return said + share + "."
 
     def version_line(self) -> str:
@@ -246,13 +266,17 @@ class _Telling:
             d = version.deployment
             beside = d.share[self.r.span.stop - 1] < 0.9
             how = "runs beside" if beside else "replaced"
-            return f"{d.version} {how} {d.before} {'since' if beside else 'at'} {numbers.clock(d.since_ms)} UTC"
+            return (
+                f"{d.version} {how} {d.before} {'since' if beside else 'at'} {numbers.clock(d.since_ms)} UTC"
+            )
         for stage in self.r.graph.stages:
             deployment = deployment_of(self.r, stage)
             if deployment is not None:
-                at = numbers.clock(deployment.since_ms)
-                return f"{stage} {deployment.version} replaced {deployment.before} at {at} UTC and is not to blame"
-        versions = [v for s in [self.stage, *self.r.graph.stages] for v in self.r.evidence[-1].stages.get(s, {}) if v]
+                change = f"{stage} {deployment.version} replaced {deployment.before}"
+                return f"{change} at {numbers.clock(deployment.since_ms)} UTC and is not to blame"
+        versions = [
+            v for s in [self.stage, *self.r.graph.stages] for v in self.r.evidence[-1].stages.get(s, {}) if v
+        ]
         return "version unchanged" if versions else ""
 
     def second(self) -> str:
@@ -274,20 +298,29 @@ class _Telling:
         common = sorted(found, key=lambda reason: (-found[reason], reason))[:3]
         return tuple((reason, round(found[reason] / whole, 6)) for reason in common if found[reason])
 
-    # What it is not --------------------------------------------------------------------------------------------
-
     def rivals(self) -> list[Rival]:
         """The other explanations, most probable first, each with the one fact that separates it."""
-        seen = {self.cause, UNKNOWN}
-        found = []
-        for cause, stage in self.d.posterior:
-            if cause not in seen and len(found) < _RIVALS:
-                seen.add(cause)
-                why = self.why_not(self.d.hypotheses[cause, stage])
-                found.append(Rival(words_of(cause), stage, round(self.d.posterior[cause, stage], 6), why))
-        if "bad_deployment" not in seen and not any(c == "bad_deployment" for c, _ in self.d.posterior):
+        seen, reasons, found = {self.cause, UNKNOWN}, set[str](), list[Rival]()
+        for cause, stage in self._rival_pairs():
+            posterior = self.d.posterior[cause, stage]
+            if cause in seen or len(found) == _RIVALS:
+                continue
+            seen.add(cause)
+            why = self.why_not(self.d.hypotheses[cause, stage])
+            # What is out of the question for a reason that was given already teaches nothing.
+            if why not in reasons or posterior >= _WORTH_TELLING:
+                reasons.add(why)
+                found.append(Rival(words_of(cause), stage, round(posterior, 6), why))
+        if not any(cause == "bad_deployment" for cause, _ in self.d.posterior):
             found.append(Rival(words_of("bad_deployment"), "", 0.0, "no version changed"))
         return found
+
+    def _rival_pairs(self) -> list[tuple[str, str]]:
+        """The probable ones, then what a person would think of first."""
+        pairs = list(self.d.posterior)
+        least = {cause: _WORTH_TELLING if row.benign else _POSSIBLE for cause, row in CAUSES.items()}
+        probable = [pair for pair in pairs if self.d.posterior[pair] >= least[pair[0]]]
+        return probable + [pair for cause in _THOUGHT_OF for pair in pairs if pair[0] == cause]
 
     def why_not(self, rival: Hypothesis) -> str:
         best = self.hypothesis
@@ -299,7 +332,13 @@ class _Telling:
         other = max(others, key=others.__getitem__, default=None)
         if key is not None and (other is None or gaps[key] >= others[other]):
             return self._why_series(key, rival)
-        return _EXTRAS.get(other or "", "less common") if other != "onset" else _ONSETS.get(rival.cause, "the change came slowly")
+        if other == "version" and rival.version is None and best.version is not None:
+            return f"it came with {best.version.deployment.version}"
+        return (
+            _EXTRAS.get(other or "", "less common")
+            if other != "onset"
+            else _ONSETS.get(rival.cause, "the change came slowly")
+        )
 
     def _why_series(self, key: SeriesKey, rival: Hypothesis) -> str:
         line = self.line(key)

@@ -1,7 +1,7 @@
 """Is a deployment to blame? The evidence that a new version of a stage makes the difference.
 
-Two questions, both as ln Bayes factors: does the effect follow the share of the new version in time, and does the new
-version differ from the old one inside the same windows, where everything else is equal?
+Two questions, both as ln Bayes factors: does the effect follow the share of the new version in time, and does
+the new version differ from the old one inside the same windows, where everything else is equal?
 """
 
 from __future__ import annotations
@@ -150,7 +150,11 @@ COMPARED = ("invalid_ratio", "error_ratio", "output_ratio", "prediction_ratio", 
 
 def _timing(found: Residuals, stage: str, deployment: Deployment) -> float:
     """Does the effect follow the new version's share as well as it follows any free change point?"""
-    own = [(z, s) for m in COMPARED if (s := found.series.get(SeriesKey(stage, m))) is not None and (z := s.z()) is not None]
+    own = [
+        (sigmas, s)
+        for m in COMPARED
+        if (s := found.series.get(SeriesKey(stage, m))) is not None and (sigmas := s.z()) is not None
+    ]
     if not own:
         return 0.0
     loudest, lead = max(own, key=lambda pair: abs(pair[0]))
@@ -162,7 +166,9 @@ def _timing(found: Residuals, stage: str, deployment: Deployment) -> float:
     z = np.nan_to_num(np.clip(lead.by_window()[index], -40, 40))
     share = deployment.share[index]
     free = min(_misfit(z, (np.arange(len(z)) >= a).astype(np.float64)) for a in range(1, max(len(z), 2)))
-    follows = min(_misfit(z, np.concatenate([np.zeros(k), share[: len(share) - k]])) for k in range(min(4, len(z))))
+    follows = min(
+        _misfit(z, np.concatenate([np.zeros(k), share[: len(share) - k]])) for k in range(min(4, len(z)))
+    )
     noise = 2 * max(1.0, 0.02 * float(np.max(z * z)))
     return min(max(TIMING + (free - follows) / noise, -TIMING), TIMING)
 
@@ -209,15 +215,15 @@ def _counts(metric: str, label: str, c: StageCounts) -> tuple[float, float]:
     return c.labels.get(label, 0), c.predictions
 
 
-def _compare_ratio(metric: str, series: Ratio, pairs: list[tuple[list[StageCounts], StageCounts]]) -> Contrast | None:
+def _compare_ratio(
+    metric: str, series: Ratio, pairs: list[tuple[list[StageCounts], StageCounts]]
+) -> Contrast | None:
     """Mantel and Haenszel (1959) inside each window, as a deviance: no season and no mixing can fake it."""
     table = np.zeros((2, 2, len(pairs)))
     for column, (old, new) in enumerate(pairs):
-        k_new, n_new = _counts(metric, series.label, new)
         for part in old:
-            k, n = _counts(metric, series.label, part)
-            table[0, :, column] += (k, n)
-        table[1, :, column] = (k_new, n_new)
+            table[0, :, column] += _counts(metric, series.label, part)
+        table[1, :, column] = _counts(metric, series.label, new)
     k, n = table[:, 0], table[:, 1]
     k = np.minimum(k, n)
     old_n, new_n = float(n[0].sum()), float(n[1].sum())
@@ -237,12 +243,18 @@ def _compare_ratio(metric: str, series: Ratio, pairs: list[tuple[list[StageCount
     explained = new_n * difference / max(float(half.sum()), 1e-9) / effect if abs(effect) > 1e-9 else 0.0
     new_value, old_value = float(k[1].sum()) / new_n, float(k[0].sum()) / old_n
     windows = int(np.sum((n[0] > 0) & (n[1] > 0)))
-    return Contrast(metric, series.label, z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), windows)
+    return Contrast(
+        metric, series.label, z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), windows
+    )
 
 
 def _compare_latency(series: Level, pairs: list[tuple[list[StageCounts], StageCounts]]) -> Contrast | None:
-    """ln latency of new less old, window by window, weighted by what each mean is worth."""
-    rows = [(row, new) for old, new in pairs if new.records >= 10 and new.latency > 0 and (row := _merged(old)) is not None]
+    """The ln latency of new less old, window by window, weighted by what each mean is worth."""
+    rows = [
+        (row, new)
+        for old, new in pairs
+        if new.records >= 10 and new.latency > 0 and (row := _merged(old)) is not None
+    ]
     if not rows:
         return None
     weight = gap = base = 0.0
@@ -263,7 +275,9 @@ def _compare_latency(series: Level, pairs: list[tuple[list[StageCounts], StageCo
     explained = gap * records_new / effect if effect else 0.0
     z = gap / sqrt(1 / weight + 0.03**2)
     new_value, old_value = float(np.exp(base + gap)), float(np.exp(base))
-    return Contrast("latency_p50", "", z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), len(rows))
+    return Contrast(
+        "latency_p50", "", z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), len(rows)
+    )
 
 
 def _merged(parts: list[StageCounts]) -> tuple[int, float, float] | None:

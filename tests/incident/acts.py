@@ -1,4 +1,4 @@
-"""The ads pipeline of the demonstration as a history made by hand: windows of one second, 25 000 tweets in each."""
+"""The ads pipeline of the demonstration, made by hand: windows of one second, 25 000 tweets in each."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Ads:
             reasons={k: n for k, n in (("text missing", missing), ("not JSON", odd)) if n},
         )
         # What is left of a broken feed is cut short, and reads as negative.
-        usual = 0.2 if second.broken > 0.3 else 0.8
+        usual = 0.8 - 0.6 * min(second.broken / 0.8, 1)
         new = int(rng.binomial(ingest.out, second.swapped))
         right, swapped = int(rng.binomial(ingest.out - new, usual)), int(rng.binomial(new, 1 - usual))
         parts = {second.version: (ingest.out - new, right), **({NEW: (new, swapped)} if new else {})}
@@ -110,19 +110,31 @@ class Ads:
             if n
         }
         served = right + swapped
-        wanted = right if usual == 0.8 else right * 0.1
-        serve = StageCounts(records=served, out=served, latency=1e-6, latency_spread=0.3, counters={"clicks": float(rng.poisson(wanted * 0.1))})
+        clicks = (right if second.broken < 0.1 else 0) * 0.1 + 10
+        serve = StageCounts(
+            records=served,
+            out=served,
+            latency=1e-6,
+            latency_spread=0.3,
+            counters={"clicks": float(rng.poisson(clicks))},
+        )
         stages = {"ingest": {OLD: ingest}, "classify": classify, "serve": {OLD: serve}}
         names = [s.name for s in DEFINITION.stages]
         heard = {n: 0 if n in second.silent else 1 for n in names}
         seen = {n: v for n, v in stages.items() if n not in second.silent}
         return WindowCounts(start, seen, {}, heard, dict.fromkeys(names, 1), 600, second.whole)
 
-    def second(self, second: Second, alarms: Sequence[SeriesKey] = (), loud: Sequence[SeriesKey] = (), since: int = 0) -> Step:
+    def second(
+        self, second: Second, alarms: Sequence[SeriesKey] = (), loud: Sequence[SeriesKey] = (), since: int = 0
+    ) -> Step:
         """Let a second pass: alarms for series that are not held, ``since`` so many windows ago."""
         window = self.window(second)
         self.history.append(window)
-        fresh = [Anomaly(k, window.start_ms, window.start_ms - since * SECOND, 3.0, -1) for k in alarms if k not in self.held]
+        fresh = [
+            Anomaly(k, window.start_ms, window.start_ms - since * SECOND, 3.0, -1)
+            for k in alarms
+            if k not in self.held
+        ]
         far = frozenset(k for k in [*alarms, *loud] if k in self.held)
         step: Step = drain(self.incidents.step(window, self.history, fresh, far))
         self.held = (self.held | step.hold) - step.release
@@ -152,4 +164,6 @@ def told(ads: Ads) -> Iterator[Any]:
     import msgspec
 
     for step in ads.steps:
-        yield msgspec.to_builtins([list(step.changes), sorted(step.hold), sorted(step.release), step.adopt, step.verdict])
+        yield msgspec.to_builtins(
+            [list(step.changes), sorted(step.hold), sorted(step.release), step.adopt, step.verdict]
+        )

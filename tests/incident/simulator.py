@@ -1,7 +1,7 @@
 """Random pipelines with random faults, as the histories that a monitor would keep.
 
-One case is one pipeline, WINDOWS windows and one fault that begins with window FAULT. Every count is kept per version:
-row 0 of an array is the old version, row 1 the new one.
+One case is one pipeline, WINDOWS windows and one fault that begins with window FAULT. Every count is kept per
+version: row 0 of an array is the old version, row 1 the new one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from swirl.history import History, StageCounts, WindowCounts
 WINDOWS, FAULT = 136, 100
 ORIGIN_MS = 1_795_230_000_000
 CAUSES = (
-    "data_broken", "bad_deployment", "source_outage", "source_throttled", "source_doubled", "input_drift", "concept_shift",
-    "downstream_broken", "slow_stage", "stage_errors", "blind", "stage_down", "late_data", "surge", "rhythm", "chance",
+    "data_broken", "bad_deployment", "source_outage", "source_throttled", "source_doubled", "input_drift",
+    "concept_shift", "downstream_broken", "slow_stage", "stage_errors", "blind", "stage_down", "late_data",
+    "surge", "rhythm", "chance",
 )  # fmt: skip
 BENIGN = frozenset({"surge", "rhythm", "chance"})
 
@@ -29,7 +30,7 @@ Rng = np.random.Generator
 X = TypeVar("X")
 
 
-class Impossible(Exception):
+class ImpossibleError(Exception):
     """This pipeline cannot have that fault: draw another one."""
 
 
@@ -112,7 +113,7 @@ def expit(x: Array) -> Array:
 
 def pick(rng: Rng, choices: Sequence[X]) -> X:
     if not choices:
-        raise Impossible
+        raise ImpossibleError
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -147,7 +148,14 @@ def make_pipeline(rng: Rng) -> list[Stage]:
 
 def _stage(rng: Rng, index: int, parents: list[tuple[int, str, float]]) -> Stage:
     predicts = bool(rng.random() < (0.35 if index else 0.2))
-    bounds = {"invalid": (0.02, 0.15), "errors": (0.05, 0.3), "labels": (0.01, 0.06), "out": (0, 0.03), "clicks": (0.02, 0.1), "latency": (0.02, 0.08)}
+    bounds = {
+        "invalid": (0.02, 0.15),
+        "errors": (0.05, 0.3),
+        "labels": (0.01, 0.06),
+        "out": (0, 0.03),
+        "clicks": (0.02, 0.1),
+        "latency": (0.02, 0.08),
+    }
     return Stage(
         index=index,
         parents=parents,
@@ -183,7 +191,7 @@ def simulate(rng: Rng, cause: str = "", strength: float | None = None) -> Case:
     while True:
         try:
             return _Simulation(rng, make_pipeline(rng), cause or pick(rng, CAUSES), strength).run()
-        except Impossible:
+        except ImpossibleError:
             continue
 
 
@@ -222,12 +230,17 @@ class _Simulation:
         root = draw()
         if self.cause != "bad_deployment" and self.rng.random() < 0.12:
             at = FAULT - int(self.rng.integers(-1, 7))
-            self.deploy(int(self.rng.integers(len(self.stages))), pick(self.rng, ["cutover", "rolling", "canary"]), at)
+            self.deploy(
+                int(self.rng.integers(len(self.stages))), pick(self.rng, ["cutover", "rolling", "canary"]), at
+            )
             self.fault.innocent = True
         return root
 
     def _data_broken(self) -> int:
-        root = pick(self.rng, [s.index for s in self.stages if s.validates and (not s.parents or self.rng.random() < 0.3)])
+        root = pick(
+            self.rng,
+            [s.index for s in self.stages if s.validates and (not s.parents or self.rng.random() < 0.3)],
+        )
         self.fault.malformed[root] = self.strength * step(FAULT)
         return root
 
@@ -236,16 +249,26 @@ class _Simulation:
         root = int(rng.integers(len(self.stages)))
         s = self.stages[root]
         style = pick(rng, ["canary", "cutover", "cutover", "rolling"])
-        self.deploy(root, style, FAULT - (int(rng.integers(1, 3)) if rng.random() < 0.2 and style == "cutover" else 0))
-        kinds = (["labels"] * 3 if s.predicts else ["out"]) + (["invalid"] if s.validates else []) + ["errors", "latency"]
+        self.deploy(
+            root, style, FAULT - (int(rng.integers(1, 3)) if rng.random() < 0.2 and style == "cutover" else 0)
+        )
+        kinds = (
+            (["labels"] * 3 if s.predicts else ["out"])
+            + (["invalid"] if s.validates else [])
+            + ["errors", "latency"]
+        )
         kind = pick(rng, kinds)
-        size = {"invalid": 0.5, "errors": 0.5, "labels": 3 * pick(rng, [-1, 1]), "out": 0.8, "latency": 4}[kind]
+        size = {"invalid": 0.5, "errors": 0.5, "labels": 3 * pick(rng, [-1, 1]), "out": 0.8, "latency": 4}[
+            kind
+        ]
         self.fault.bug = (root, kind, size * self.strength)
         return root
 
     def _source_outage(self) -> int:
         root = pick(self.rng, self.sources)
-        self.fault.arrive[root] = 1 + (pick(self.rng, [0, 0, float(self.rng.uniform(0, 0.03))]) - 1) * step(FAULT)
+        self.fault.arrive[root] = 1 + (pick(self.rng, [0, 0, float(self.rng.uniform(0, 0.03))]) - 1) * step(
+            FAULT
+        )
         return root
 
     def _source_throttled(self) -> int:
@@ -257,7 +280,9 @@ class _Simulation:
         root = pick(self.rng, self.sources)
         self.fault.arrive[root] = 1 + step(FAULT)
         # People do not click twice on the same thing.
-        self.fault.clicks = {s.index: 1 - self.rng.uniform(0.2, 0.5) * step(FAULT) for s in self.below(root) if s.clicks}
+        self.fault.clicks = {
+            s.index: 1 - self.rng.uniform(0.2, 0.5) * step(FAULT) for s in self.below(root) if s.clicks
+        }
         self.fault.doubled_emitters = root if self.rng.random() < 0.3 else -1
         return root
 
@@ -269,7 +294,9 @@ class _Simulation:
 
     def _concept_shift(self) -> int:
         root = pick(self.rng, [s.index for s in self.stages if s.predicts])
-        self.fault.labels[root] = pick(self.rng, [-1, 1]) * 2 * self.strength * step(FAULT, int(self.rng.integers(8, 31)))
+        self.fault.labels[root] = (
+            pick(self.rng, [-1, 1]) * 2 * self.strength * step(FAULT, int(self.rng.integers(8, 31)))
+        )
         return root
 
     def _downstream_broken(self) -> int:
@@ -301,7 +328,7 @@ class _Simulation:
         emitters = self.stages[root].emitters
         silent = int(self.rng.integers(1, emitters + 1))
         if len(self.stages) == 1 or (self.one_process and emitters == 1):
-            raise Impossible
+            raise ImpossibleError
         if self.one_process and silent == emitters:
             silent -= 1
         gone = range(len(self.stages)) if self.one_process else [root]
@@ -310,7 +337,7 @@ class _Simulation:
 
     def _stage_down(self) -> int:
         if self.one_process:
-            raise Impossible
+            raise ImpossibleError
         root = pick(self.rng, sorted({p for s in self.stages for p, _, _ in s.parents}))
         self.fault.alive[root] = 1 - step(FAULT)
         self.fault.down.add(root)
@@ -318,7 +345,7 @@ class _Simulation:
 
     def _late_data(self) -> int:
         if len(self.sources) > 1:
-            raise Impossible  # the lag is that of the pipeline: a second source hides it
+            raise ImpossibleError  # the lag is that of the pipeline: a second source hides it
         root = pick(self.rng, self.sources)
         self.fault.late[root] = self.rng.uniform(0.2, 1) * step(FAULT)
         return root
@@ -332,7 +359,9 @@ class _Simulation:
     def _rhythm(self) -> int:
         size, ramp = float(np.exp(self.rng.normal(0, 0.35))), int(self.rng.integers(8, 31))
         self.fault.arrive = {i: 1 + (size - 1) * step(FAULT, ramp) for i in self.sources}
-        self.fault.labels = {s.index: self.rng.normal(0, 0.03) * step(FAULT, ramp) for s in self.stages if s.predicts}
+        self.fault.labels = {
+            s.index: self.rng.normal(0, 0.03) * step(FAULT, ramp) for s in self.stages if s.predicts
+        }
         return -1
 
     def _chance(self) -> int:
@@ -351,7 +380,14 @@ class _Simulation:
         windows = [self._window(t, counted, float(lag[t])) for t in range(WINDOWS)]
         history = History(window_ms, windows)
         history.definition = definition_of(self.stages)
-        return Case(history, self.stages, self.cause, f"s{root}" if root >= 0 else "", self.strength, self.fault.innocent)
+        return Case(
+            history,
+            self.stages,
+            self.cause,
+            f"s{root}" if root >= 0 else "",
+            self.strength,
+            self.fault.innocent,
+        )
 
     def _wander(self, sd: float) -> Array:
         """Autocorrelated noise."""
@@ -382,14 +418,18 @@ class _Simulation:
             sent = self.flow[parent]
             part = sent["positive" if kind == "positive" else "out"]
             part = rng.binomial(part, share) if kind == "split" else part
-            part = np.round((1 - self.under_way) * part + self.under_way * np.hstack([part[:, :1], part[:, :-1]])).astype(int)
+            part = np.round(
+                (1 - self.under_way) * part + self.under_way * np.hstack([part[:, :1], part[:, :-1]])
+            ).astype(int)
             records = records + part
             late = np.maximum(late, sent["late"])
             mixed = [m + part * sent[k] for m, k in zip(mixed, ("malformed", "skew", "shift"), strict=True)]
         malformed, skew, shift = (m / np.maximum(records, 1) for m in mixed)
         if not self.one_process:
             whole = np.maximum(records.sum(0), 1)
-            malformed, skew, shift = (np.tile((m * records).sum(0) / whole, (2, 1)) for m in (malformed, skew, shift))
+            malformed, skew, shift = (
+                np.tile((m * records).sum(0) / whole, (2, 1)) for m in (malformed, skew, shift)
+            )
             records = self._by_version(records.sum(0), s.index)
         return records, late, malformed, skew, shift
 
@@ -399,7 +439,7 @@ class _Simulation:
         for t in range(FAULT, WINDOWS):
             done[t] = min(totals[t] + backlog, most)
             backlog += totals[t] - done[t]
-        return np.round(records * done / np.maximum(totals, 1)).astype(int)
+        return np.asarray(np.round(records * done / np.maximum(totals, 1)).astype(int))
 
     def _count(self, s: Stage) -> dict[str, Array]:
         rng, fault, i = self.rng, self.fault, s.index
@@ -414,35 +454,99 @@ class _Simulation:
         if fault.bug and fault.bug[0] == i:
             bug[fault.bug[1]][1] = fault.bug[2] * step(FAULT)
         found = fault.found if s.validates else 0.0
-        ordinary = expit(logit(s.invalid) + self._wander(s.noise["invalid"])) if s.validates else np.zeros(WINDOWS)
+        ordinary = (
+            expit(logit(s.invalid) + self._wander(s.noise["invalid"])) if s.validates else np.zeros(WINDOWS)
+        )
         invalid = rng.binomial(records, np.clip(ordinary + malformed * found + bug["invalid"], 0, 1))
         left = malformed * (1 - found) / np.maximum(1 - malformed * found, 1e-9)
-        failing = expit(logit(s.errors) + self._wander(s.noise["errors"])) + left * fault.raises + fault.errors.get(i, 0) + bug["errors"]
+        failing = (
+            expit(logit(s.errors) + self._wander(s.noise["errors"]))
+            + left * fault.raises
+            + fault.errors.get(i, 0)
+            + bug["errors"]
+        )
         errors = rng.binomial(records - invalid, np.clip(failing, 0, 1))
         handled = records - invalid - errors
         works = np.arange(WINDOWS) < FAULT if i in fault.down else np.ones(WINDOWS, dtype=bool)
-        lean = logit(s.positive) + self._wander(s.noise["labels"]) + skew + fault.sensitivity * shift + fault.labels.get(i, 0) + bug["labels"]
-        positive = rng.binomial(handled, expit(lean) * (1 - left) + fault.positive_if_bad * left) * works if s.predicts else handled * 0
-        passing = (s.passed_on * np.exp(self._wander(s.noise["out"])) if s.passed_on < 1 else 1) * (1 - bug["out"])
+        lean = (
+            logit(s.positive)
+            + self._wander(s.noise["labels"])
+            + skew
+            + fault.sensitivity * shift
+            + fault.labels.get(i, 0)
+            + bug["labels"]
+        )
+        positive = (
+            rng.binomial(handled, expit(lean) * (1 - left) + fault.positive_if_bad * left) * works
+            if s.predicts
+            else handled * 0
+        )
+        passing = (s.passed_on * np.exp(self._wander(s.noise["out"])) if s.passed_on < 1 else 1) * (
+            1 - bug["out"]
+        )
         out = rng.binomial(handled, np.clip(passing * fault.passed_on.get(i, 1), 0, 1)) * works
-        self.flow.append({"malformed": left, "skew": skew, "shift": shift, "late": late, "out": out, "positive": positive})
-        return self._seen(s, usual, {"records": records, "invalid": invalid, "errors": errors, "out": out, "positive": positive}, late, left, malformed, skew, shift, bug["latency"])
+        self.flow.append(
+            {"malformed": left, "skew": skew, "shift": shift, "late": late, "out": out, "positive": positive}
+        )
+        return self._seen(
+            s,
+            usual,
+            {"records": records, "invalid": invalid, "errors": errors, "out": out, "positive": positive},
+            late,
+            left,
+            malformed,
+            skew,
+            shift,
+            bug["latency"],
+        )
 
-    def _seen(self, s: Stage, usual: float, n: dict[str, Array], late: Array, left: Array, malformed: Array, skew: Array, shift: Array, slower: Array) -> dict[str, Array]:
+    def _seen(
+        self,
+        s: Stage,
+        usual: float,
+        n: dict[str, Array],
+        late: Array,
+        left: Array,
+        malformed: Array,
+        skew: Array,
+        shift: Array,
+        slower: Array,
+    ) -> dict[str, Array]:
         """What of it reaches the monitor: silent emitters thin every count of a record together."""
         rng, fault, i = self.rng, self.fault, s.index
         records = n["records"]
         whole = np.maximum(records.sum(0), 1)
         load = np.log((1 - s.load) / (1 - np.minimum(s.load * records.sum(0) / usual, 0.95)))
-        ln_latency = np.log(s.latency) + load + self._wander(s.noise["latency"]) + np.log(fault.latency.get(i, 1) + slower)
+        ln_latency = (
+            np.log(s.latency)
+            + load
+            + self._wander(s.noise["latency"])
+            + np.log(fault.latency.get(i, 1) + slower)
+        )
         ln_latency = ln_latency + rng.normal(0, 1, (2, WINDOWS)) * 0.8 / np.sqrt(np.maximum(records, 1))
         moved = ((shift + 3 * malformed) * records).sum(0) / whole
         drift = np.abs(moved) / np.sqrt(1 / np.minimum(whole, 5000) + 0.03**2) + rng.normal(0, 1, WINDOWS)
         nulls = rng.binomial(records, np.clip(s.nulls + (malformed * 0.8 if fault.nulls else 0), 0, 1))
-        dulled = np.exp(-0.5 * np.abs((skew * records).sum(0) / whole)) * (1 - 0.7 * (left * records).sum(0) / whole)
-        clicks = rng.poisson(n["out"] * (s.clicks or 0) * np.exp(self._wander(s.noise["clicks"])) * dulled * fault.clicks.get(i, 1))
+        dulled = np.exp(-0.5 * np.abs((skew * records).sum(0) / whole)) * (
+            1 - 0.7 * (left * records).sum(0) / whole
+        )
+        clicks = rng.poisson(
+            n["out"]
+            * (s.clicks or 0)
+            * np.exp(self._wander(s.noise["clicks"]))
+            * dulled
+            * fault.clicks.get(i, 1)
+        )
         alive = np.clip(fault.alive.get(i, np.ones(WINDOWS)), 0, 1)
-        seen = {k: rng.binomial(x, alive) for k, x in (("invalid", n["invalid"]), ("errors", n["errors"]), ("nulls", nulls), ("clicks", clicks))}
+        seen = {
+            k: rng.binomial(x, alive)
+            for k, x in (
+                ("invalid", n["invalid"]),
+                ("errors", n["errors"]),
+                ("nulls", nulls),
+                ("clicks", clicks),
+            )
+        }
         handled = records - n["invalid"] - n["errors"]
         out, kept = rng.binomial(n["out"], alive), rng.binomial(handled - n["out"], alive)
         seen["positive"] = np.minimum(rng.binomial(n["positive"], alive), out + kept)
@@ -450,8 +554,9 @@ class _Simulation:
         seen["nulls"] = np.minimum(seen["nulls"], seen["records"])
         extra = s.emitters * step(FAULT) if fault.doubled_emitters == i else 0
         return seen | {
-            "latency": np.exp(ln_latency), "drift": np.where(whole > 20, drift, np.nan), "heard": np.round(alive * s.emitters) + extra,
-            "known": s.emitters + extra * np.ones(WINDOWS), "lag": np.exp(self._wander(0.2)) + 20 * late,
+            "latency": np.exp(ln_latency), "drift": np.where(whole > 20, drift, np.nan), "heard":
+            np.round(alive * s.emitters) + extra, "known": s.emitters + extra * np.ones(WINDOWS), "lag":
+            np.exp(self._wander(0.2)) + 20 * late,
         }  # fmt: skip
 
     def _window(self, t: int, counted: list[dict[str, Array]], lag: float) -> WindowCounts:
@@ -497,7 +602,11 @@ def definition_of(stages: list[Stage]) -> Definition:
             )
             for s in stages
         ),
-        tuple(RatioDefinition(f"clicks {s.name}", (s.name, "clicks"), (s.name, "out")) for s in stages if s.clicks),
+        tuple(
+            RatioDefinition(f"clicks {s.name}", (s.name, "clicks"), (s.name, "out"))
+            for s in stages
+            if s.clicks
+        ),
     )
 
 
@@ -511,7 +620,7 @@ def drain(generator: Any) -> Any:
 
 
 def detected(case: Case) -> int | None:
-    """A stand-in for the detectors: the first window of the fault with a series beyond 5 sigma or a silent emitter."""
+    """A stand-in for the detectors: the first window with a series beyond 5 sigma or a silent emitter."""
     from swirl.incident.residuals import collect
     from swirl.incident.series import Level, Ratio, Tied
 
@@ -522,7 +631,9 @@ def detected(case: Case) -> int | None:
             assert isinstance(member, Ratio | Level)
             by_window = np.nan_to_num(np.abs(member.by_window()))
             if isinstance(member, Level):
-                quiet = (-member.least[0] < member.x - member.centre) & (member.x - member.centre < member.least[1])
+                quiet = (-member.least[0] < member.x - member.centre) & (
+                    member.x - member.centre < member.least[1]
+                )
                 by_window = np.where(quiet, 0, by_window)
             loudest = np.maximum(loudest, by_window)
     for t in range(FAULT, WINDOWS - 5):

@@ -1,0 +1,224 @@
+"""One suspicion or incident as it stands, and the window that it meets."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+from swirl.effect import Evidence, Incident, SeriesKey
+from swirl.errors import SnapshotError
+from swirl.frame import Verdict
+from swirl.incident.cost import Cost
+from swirl.incident.figures import Figure, evidence_of, figure_of, text_of, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swirl.history import History, WindowCounts
+
+__all__ = [
+    "EMITTERS",
+    "Anomaly",
+    "Case",
+    "Present",
+    "State",
+    "in_the_end",
+    "joined",
+    "line_of",
+    "mark",
+    "missing_emitters",
+    "note_worst",
+    "refreshed",
+    "resumed",
+    "take_in",
+]
+
+SNAPSHOT = 1
+"""The version of the snapshot that this module writes; it reads this one only."""
+
+EMITTERS = "emitters"
+"""The metric of emitters that are not heard."""
+
+
+class Anomaly(NamedTuple):
+    """A point that spends the budget.
+
+    Attributes:
+        key: its series.
+        start_ms: start of its window.
+        since_ms: start of the window in which its excursion began.
+        evidence: nats as a share of what an alarm takes.
+        direction: 1 up, -1 down, 0 unknown.
+    """
+
+    key: SeriesKey
+    start_ms: int
+    since_ms: int
+    evidence: float
+    direction: int = 0
+
+
+class Case(msgspec.Struct):
+    """A suspicion or an incident.
+
+    ``suspected``: nothing is told yet. ``excused``: it is traffic, and goes on. ``open``: people know.
+    """
+
+    since_ms: int
+    onset_ms: int
+    phase: Literal["suspected", "excused", "open"] = "suspected"
+    keys: list[SeriesKey] = []
+    held: list[SeriesKey] = []
+    seen: int = 0
+    calm: int = 0
+    settled: bool = False
+    loud_end_ms: int = 0
+    told_ms: int = 0
+    cause: str = ""
+    incident: Incident | None = None
+    covered: list[SeriesKey] = []
+    news: list[SeriesKey] = []
+    worst: dict[str, float] = {}
+    cost: Cost = msgspec.field(default_factory=Cost)
+
+
+class State(msgspec.Struct):
+    """All that is kept between two windows."""
+
+    schema: int = SNAPSHOT
+    case: Case | None = None
+    ended_ms: int = 0
+    verdict: Verdict = msgspec.field(default_factory=Verdict)
+
+
+class Present(NamedTuple):
+    """The window that has just closed."""
+
+    window: WindowCounts
+    history: History
+    anomalies: list[Anomaly]
+    loud: frozenset[SeriesKey]
+
+    @property
+    def end_ms(self) -> int:
+        """First millisecond after the window."""
+        return self.window.start_ms + self.history.window_ms
+
+    @property
+    def missing(self) -> bool:
+        """An emitter was not heard: exact, whatever the window covers."""
+        return any(a.key.metric == EMITTERS for a in self.anomalies)
+
+    def age(self, case: Case) -> int:
+        """Windows since the onset, this one included."""
+        return (self.end_ms - case.onset_ms) // self.history.window_ms
+
+    def loud_of(self, case: Case) -> list[SeriesKey]:
+        """Series of the case that are far from normal now."""
+        alarmed = {a.key for a in self.anomalies}
+        return [k for k in case.keys if k in self.loud or k in alarmed]
+
+
+def resumed(resume: dict[str, Any]) -> State:
+    """Read a snapshot.
+
+    Raises:
+        SnapshotError: it is damaged or of another version.
+    """
+    try:
+        state = msgspec.convert(resume, State)
+    except msgspec.ValidationError as error:
+        raise SnapshotError(f"the incidents of a pipeline cannot be restored: {error}") from None
+    if state.schema != SNAPSHOT:
+        raise SnapshotError(f"incidents of version {state.schema}; this Swirl reads version {SNAPSHOT}")
+    return state
+
+
+def missing_emitters(window: WindowCounts) -> list[Anomaly]:
+    """Emitters that should have been heard and were not: exact, so the evidence is overwhelming."""
+    return [
+        Anomaly(SeriesKey(stage, EMITTERS), window.start_ms, window.start_ms, 10.0, -1)
+        for stage, known in sorted(window.known.items())
+        if window.heard.get(stage, 0) < known
+    ]
+
+
+def joined(anomalies: Sequence[Anomaly], more: Sequence[Anomaly]) -> list[Anomaly]:
+    """In the order of their keys, each key once."""
+    by_key = {a.key: a for a in [*more, *anomalies]}
+    return [by_key[k] for k in sorted(by_key)]
+
+
+def take_in(case: Case, present: Present) -> list[SeriesKey]:
+    """Let the anomalies join; returns the keys that are new."""
+    known = set(case.keys)
+    fresh = [a.key for a in present.anomalies if a.key not in known]
+    case.keys = sorted(known | set(fresh))
+    return fresh
+
+
+def mark(history: History, since_ms: int, *, normal: bool) -> None:
+    """Say whether the windows since then may serve as baseline."""
+    for window in reversed(history.windows):
+        if window.start_ms < since_ms:
+            break
+        window.normal = normal
+
+
+def line_of(key: SeriesKey, case: Case, present: Present) -> Evidence | None:
+    """A figure that was not in the diagnosis: usual and now."""
+    definition = present.history.definition
+    if definition is None:
+        return None
+    figure = figure_of(key, key.label, definition)
+    size = present.history.window_ms
+    usual = value_of(figure, [w for w in present.history.windows if w.normal and w.whole], size)
+    now = value_of(figure, [present.window], size)
+    if isnan(usual) or isnan(now):
+        return None
+    return evidence_of(figure, usual, now, root=False, onset_ms=case.onset_ms)
+
+
+def _figure(line: Evidence) -> Figure:
+    return Figure(line.stage, line.metric, line.label, line.name)
+
+
+def refreshed(incident: Incident, present: Present) -> list[Evidence]:
+    """The same figures, as they are now."""
+    found = []
+    for line in incident.evidence:
+        now = value_of(_figure(line), [present.window], present.history.window_ms)
+        fresh = not isnan(now)
+        found.append(
+            msgspec.structs.replace(line, now=text_of(line.metric, now), now_value=now) if fresh else line
+        )
+    return found
+
+
+def note_worst(case: Case, present: Present) -> None:
+    """Remember of each figure the value furthest from usual."""
+    if case.incident is None or not (present.window.whole or present.missing):
+        return
+    for line in case.incident.evidence:
+        now = value_of(_figure(line), [present.window], present.history.window_ms)
+        now = line.now_value if isnan(now) else now
+        worst = case.worst.get(line.name, now)
+        case.worst[line.name] = max((worst, now), key=lambda x: abs(x - line.usual_value))
+
+
+def in_the_end(case: Case, incident: Incident, present: Present) -> tuple[Evidence, ...]:
+    """The figures of a resolved incident: usual, worst, and now over the calm windows."""
+    calm = [w for w in present.history.windows if w.start_ms >= case.loud_end_ms] or [present.window]
+    found = []
+    for line in incident.evidence:
+        now = value_of(_figure(line), calm, present.history.window_ms)
+        now = line.usual_value if isnan(now) else now
+        worst = case.worst.get(line.name, line.now_value)
+        found.append(
+            msgspec.structs.replace(
+                line, now=text_of(line.metric, now), now_value=now, worst=text_of(line.metric, worst)
+            )
+        )
+    return tuple(found)

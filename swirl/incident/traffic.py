@@ -1,0 +1,97 @@
+"""The input of sources: judged by the factor on it, not by how surprising it is."""
+
+from __future__ import annotations
+
+from math import exp, hypot, log, pi, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swirl.incident.causes import FACTORS, UNTOUCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swirl.incident.residuals import Residuals
+    from swirl.incident.series import Level
+
+__all__ = ["SourceInput", "density", "nats_of_rhythm"]
+
+RHYTHM = 0.35
+"""Standard deviation of ln traffic by its rhythm, until a season is known."""
+
+SOURCE_ERROR = 0.05
+"""How well sources agree on a common factor, and traffic with what it was before."""
+
+
+def density(x: float, sd: float) -> float:
+    """Of a normal law about zero."""
+    return exp(-0.5 * (x / sd) ** 2) / (sd * sqrt(2 * pi))
+
+
+class SourceInput:
+    """The input of one source in the evidence.
+
+    Attributes:
+        x: ln of the factor on its usual input.
+        sd: standard deviation of that.
+        nothing: ln likelihood of "not touched".
+    """
+
+    def __init__(self, level: Level) -> None:
+        x = level.change(_settled(level))
+        windows = max(int(np.isfinite(level.x[level.span.first : level.span.stop]).sum()), 1)
+        thin = exp(-max(level.centre + x, 0.0)) * 0.3
+        self.level = level
+        self.x = x
+        self.sd = sqrt(level.error(windows) ** 2 + thin)
+        self.nothing = self.nats(density(x, self.sd))
+
+    @staticmethod
+    def nats(density: float) -> float:
+        """The ln likelihood, bounded by what an untouched series may do."""
+        return log((1 - UNTOUCHED) * density + UNTOUCHED / 10)
+
+    def gain(self, factors: str) -> float:
+        """Of a range of factors, each as likely in logarithms."""
+        low, high = FACTORS[factors]
+        sd = hypot(self.sd, (high - low) / 60)
+        x = max(self.x, -7.0)
+        grid = [low + (high - low) * step / 59 for step in range(60)]
+        return self.nats(sum(density(x - y, sd) for y in grid) / 60) - self.nothing
+
+    def gain_of_before(self, residuals: Residuals) -> float:
+        """Nats for "the traffic is where it was within the kept history": after a surge, say."""
+        first = residuals.span.first
+        known = np.array([w.normal and w.whole for w in residuals.windows[:first]], dtype=np.bool_)
+        levels = self.level.x[:first][known] - self.level.centre
+        levels = levels[np.isfinite(levels)]
+        if not len(levels):
+            return 0.0
+        sd = hypot(self.sd, SOURCE_ERROR)
+        each = np.exp(-0.5 * ((self.x - levels) / sd) ** 2) / (sd * sqrt(2 * pi))
+        return self.nats(float(each.mean())) - self.nothing
+
+
+def _settled(level: Level) -> int:
+    """The first window of the evidence from which a factor can be told: faults begin within windows."""
+    first, span = level.span.first, level.span
+    if span.windows < 2:
+        return first
+    change, rest = float(level.x[first]) - level.centre, level.change(first + 1)
+    partly = change * rest > 0 and abs(change) < abs(rest)
+    return first + 1 if partly else first
+
+
+def nats_of_rhythm(inputs: Sequence[SourceInput]) -> float:
+    """Nats for "all sources move by one common factor" of the size that a rhythm has."""
+    spread = hypot(max(i.sd for i in inputs), SOURCE_ERROR)
+    grid = [-0.9 + 1.8 * step / 60 for step in range(61)]
+    prior = [density(c, RHYTHM) for c in grid]
+    likelihood = 0.0
+    for c, p in zip(grid, prior, strict=True):
+        together = p
+        for i in inputs:
+            together *= density(i.x - c, spread)
+        likelihood += together
+    return log(likelihood / sum(prior) + 1e-12) - sum(i.nothing for i in inputs)
