@@ -16,7 +16,7 @@ LEFT_FOR_LATER = re.compile(rf"\b({'TO'}DO|{'FIX'}ME|{'XX'}X|{'HA'}CK)\b|{'NotIm
 REGISTRY = re.compile(
     r"https?://(files\.pythonhosted|(test\.)?pypi|repo1?\.maven|registry\.npmjs|deb\.debian)"
 )
-MACHINE = re.compile(rf"(?<![\w.$}}])/({'wo'}rk|{'ro'}ot|{'tm'}p|{'ho'}me)/\w")
+MACHINE = re.compile(rf"(?<![\w.$}}])/({'wo'}rk|{'ro'}ot|{'tm'}p)/\w")
 
 
 def files() -> list[Path]:
