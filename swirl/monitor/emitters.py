@@ -82,10 +82,15 @@ class Emitters:
             if silent_ms > (_FORGET_GONE_MS if emitter.gone else _FORGET_MS):
                 del self.known[key]
             elif not emitter.gone and silent_ms > self.silence_ms:
-                self._replace(emitter)
+                self._replace(emitter, log_ms)
 
-    def _replace(self, silent: Emitter) -> None:
-        newcomers = [e for e in self.known.values() if e.first_ms >= silent.last_ms and not e.replaced and e is not silent]
+    def _replace(self, silent: Emitter, log_ms: int) -> None:
+        newcomers = [
+            emitter
+            for emitter in self.known.values()
+            if emitter.first_ms >= silent.last_ms
+            and not (emitter.replaced or emitter.gone or self.is_missing(emitter, log_ms))
+        ]
         if newcomers:
             newcomer = min(newcomers, key=lambda e: e.first_ms)
             newcomer.replaced = silent.gone = True

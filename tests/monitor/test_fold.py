@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from swirl.effect import IncidentChanged, WindowClosed
@@ -18,7 +18,9 @@ from tests.monitor.log import START, Entry, as_bytes, make_log, run
 SETTINGS = MonitorSettings(
     window_seconds=1, lateness_seconds=1, silence_seconds=5, warm_up_windows=20, calm_windows=5, retained_windows=3
 )
-CHECKED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+CHECKED = settings(
+    max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
+)
 
 
 def monitor() -> Monitor:
@@ -43,7 +45,11 @@ def test_a_fold_cut_by_snapshots_goes_on_as_if_nothing_had_been(seed: int, cuts:
         assert resumed.snapshot() == current.snapshot()
         current, last = resumed, place
     assert cut == straight
-    assert any(b"incident" in effect for effect in straight)
+
+
+def test_the_logs_of_these_tests_have_incidents_in_them() -> None:
+    told = [e.incident.title for seed in range(3) for e in run(monitor(), make_log(seed)) if isinstance(e, IncidentChanged)]
+    assert set(told) == {"ingest: data pipeline broken", "classify: bad deployment"}
 
 
 @CHECKED
@@ -103,8 +109,17 @@ def test_emitters_that_overtake_each_other_within_the_lateness_change_no_count(s
     plain, other = run(monitor(), log), run(monitor(), reordered)
     for pipeline in ("p0", "p1"):
         one, two = windows(plain, pipeline), windows(other, pipeline)
-        assert one[-1].totals == two[-1].totals
+        assert _whole(one[-1]) == _whole(two[-1])
         assert _counts(one) == _counts(two)
+
+
+def _whole(window: WindowClosed) -> list[object]:
+    """Totals without the one that is a sum of fractions, whose last digit depends on the order."""
+    return [
+        (stage, version, msgspec.structs.replace(total, latency_seconds=0.0))
+        for stage, versions in sorted(window.totals.items())
+        for version, total in sorted(versions.items())
+    ]
 
 
 def _counts(closed: list[WindowClosed]) -> dict[int, dict[tuple[str, ...], tuple[float, float]]]:
