@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from swirl.effect import WindowClosed
@@ -131,9 +132,16 @@ class Backlog:
             self._seen.pop(effect.identity, None)
             return False
         asked = getattr(error, "retry_after", None)
-        self._due = now + (self._retries.pause(self._attempt) if asked is None else max(0.0, float(asked)))
+        if isinstance(asked, int | float) and asked >= 0.0:
+            self._due = now + min(asked, self._retries.age)
+        else:
+            self._due = now + self._retries.pause(self._attempt)
         self._retried += 1
         return True
+
+    def hurry(self) -> None:
+        """Try again now, whatever pause was due."""
+        self._due = -inf
 
     def _make_room(self, newcomer: Effect) -> bool:
         self._dropped += 1
@@ -203,6 +211,9 @@ class Outlet:
 
     def close(self, timeout: float = 1.0) -> bool:
         """Give what waits up to ``timeout`` seconds, then stop; False if something was left."""
+        with self._changed:
+            self._backlog.hurry()
+            self._changed.notify_all()
         drained = self.drain(timeout)
         with self._changed:
             self._closing = True

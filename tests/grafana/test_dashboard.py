@@ -91,15 +91,17 @@ def test_the_compose_file_publishes_on_loopback_only_and_pins_its_images() -> No
         assert (ROOT / folder).exists()
 
 
+def compose() -> list[str]:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(command[0])
+            and not subprocess.run([*command, "version"], capture_output=True, check=False).returncode
+        ):
+            return command
+    pytest.skip("neither docker compose nor docker-compose is installed")
+
+
 def test_docker_takes_the_compose_file() -> None:
-    docker = shutil.which("docker")
-    if (
-        not docker
-        or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("docker with its compose plugin is not installed")
-    done = subprocess.run(
-        [docker, "compose", "-f", ROOT / "docker-compose.yml", "config", "--quiet"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [*compose(), "-f", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -90,6 +90,17 @@ def test_the_receiver_may_ask_for_its_own_pause() -> None:
     assert isinstance(backlog.take(19.0), IncidentChanged)
 
 
+@pytest.mark.parametrize("odd", ["soon", float("nan"), -1, None])
+def test_a_pause_that_makes_no_sense_is_not_kept(odd: object) -> None:
+    error = OSError("odd")
+    error.retry_after = odd  # type: ignore[attr-defined]
+    backlog = Backlog()
+    backlog.offer(changed(DATA), 0.0)
+    backlog.take(0.0)
+    assert backlog.stumbled(error, 0.0)
+    assert backlog.take(0.0) == 0.5
+
+
 def test_a_permanent_error_is_given_up_at_once_and_the_next_effect_goes_on() -> None:
     backlog = Backlog()
     backlog.offer(changed(DATA), 0.0)
@@ -241,6 +252,16 @@ def test_closing_ends_the_pause_between_two_attempts() -> None:
     assert not outlet.close(0.05)
     outlet._thread.join(10)
     assert not outlet._thread.is_alive()
+
+
+def test_closing_gives_what_waits_a_last_chance() -> None:
+    sink = Recorder(OSError("away"))
+    outlet = Outlet(sink, retries=Retries(first=3600.0, longest=3600.0))
+    outlet.offer(changed(DATA))
+    while not outlet.counts.retried:
+        threading.Event().wait(0.001)
+    assert outlet.close(10)
+    assert sink.taken == [changed(DATA).identity]
 
 
 def test_time_comes_from_the_clock_that_is_given() -> None:
