@@ -78,7 +78,8 @@ class ChangeBank:
     Args:
         kind: of the series, other than a distribution.
         warm_up: see :class:`ChangeDetector`.
-        rising_only: only values above what is expected are anomalies.
+        rising_only: the values are standard normal deviates of a statistic with a known null law, and only those above
+            what is expected are anomalies.
         pool: learn tails from all series together.
 
     Attributes:
@@ -95,6 +96,7 @@ class ChangeBank:
         self.expected_alarms = 0.0
         self._warm_up = warm_up
         self._rising_only = rising_only
+        self._known_law = rising_only or kind in whiten.COUNTED
         self._pool = pool
         self._pages: list[Page] = []
         self._size = 0
@@ -111,7 +113,7 @@ class ChangeBank:
             page.grow(min(SIZE, here + size - self._size))
             self._size += page.size - here
             new = slice(here, None)
-            self._set_limits(page, new, cusum.tails(self.kind, page.state), pool=False)
+            self._set_limits(page, new, cusum.tails(page.state, known_law=self._known_law), pool=False)
 
     def _set_limits(self, page: Page, rows: slice, tails: Tails, *, pool: bool) -> None:
         limits, spends = self._limits(tails, pool=pool)
@@ -226,7 +228,7 @@ class ChangeBank:
             page.state.spends[:] = spends[at]
 
     def _tails(self) -> Tails:
-        parts = [cusum.tails(self.kind, page.state) for page in self._pages]
+        parts = [cusum.tails(page.state, known_law=self._known_law) for page in self._pages]
         joined = {
             name: np.concatenate([getattr(part, name) for part in parts], axis=-1)
             for name in ("counts", "excesses", "windows", "floor", "nominal")

@@ -58,13 +58,18 @@ def set_tilts(kind: Kind, state: State, model_skew: Array) -> None:
     state.floor[:] = _FLOOR + np.maximum(x, 0.0)
 
 
-def tails(kind: Kind, state: State) -> Tails:
-    """What was counted of excursions, for the thresholds."""
+def tails(state: State, *, known_law: bool) -> Tails:
+    """What was counted of excursions, for the thresholds.
+
+    Args:
+        state: of the series.
+        known_law: their far tail is believed to be that of the model until it is learnt.
+    """
     tilt = np.concatenate((state.tilt, state.tilt))
     windows = np.repeat(state.watched[None, :], CHANNELS, axis=0)
     windows[:_SLOW] = windows[TILTS : TILTS + _SLOW] = state.watched_slow
     prior = np.full((2, CHANNELS, 1), 40.0)
-    if kind not in (Kind.RATIO, Kind.RATE):
+    if not known_law:
         # Nobody knows the far tail of a real value: slope 1/2 until it is known.
         far = [TILTS - 1, CHANNELS - 1]
         prior[0, far], prior[1, far] = 15.0, 30.0

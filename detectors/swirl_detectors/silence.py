@@ -1,0 +1,285 @@
+"""A series that has fallen silent for longer than its own gaps explain, under a false-alarm budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from swirl.budget import SECOND_FLOOR, Tails, exceedance, remembered, tail_law, thresholds
+from swirl.detector import Kind, Points, Rows, Scores
+from swirl.errors import SnapshotError
+from swirl_detectors.season import DAY_MS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["SilenceBank", "SilenceDetector"]
+
+_VERSION = 1
+_HOURS = 24
+_HOUR_WORTH = 20.0
+"""Windows that the mean of all hours counts for in the mean of one."""
+_FIRST_SHARE = 5e-6
+_EXTRA = 12.0
+_EXPECTED_EVENTS = 20.0
+_MEMORY = 5000.0
+_FLOOR = 2.0
+_MOST = 6.0
+"""One empty window is worth so many nats at most: a hiccup of the transport is no silence."""
+_LARGEST_COUNT = 1e15
+
+(
+    _HELD,
+    _POINTS,  # learnt
+    _MEAN,
+    _VARIANCE,
+    _RUN,  # nats of the present silence
+    _TOLD,  # it has raised its alarm
+    _ONSET,
+    _COUNT,  # silences over the floor, and over the second floor
+    _COUNT2,
+    _EXCESS,
+    _EXCESS2,
+    _WATCHED,
+    _LIMIT,
+    _SPENDS,
+) = range(14)
+_SUMS = slice(14, 14 + _HOURS)
+_VISITS = slice(14 + _HOURS, 14 + 2 * _HOURS)
+_HEIGHT = 14 + 2 * _HOURS
+
+
+@dataclass(frozen=True)
+class SilenceDetector:
+    """Finds that events stay away, in dense streams and in sparse ones.
+
+    An empty window is worth what the negative binomial law of the series' own counts says, ``-ln P(0)``, by hour of the
+    day; a silence is worth the sum of its windows. How long the silences of this series and of its kind usually are is
+    learnt as the tail of that sum (:mod:`swirl.budget`), so that bursts and gaps raise the threshold.
+
+    Args:
+        warm_up: windows before which only overwhelming evidence raises an alarm; 20 expected events are needed too.
+
+    Example:
+        >>> rng = np.random.default_rng(1)
+        >>> bank = SilenceDetector().build(Kind.RATE)
+        >>> bank.grow(1)
+        >>> row, one = np.arange(1), np.ones(1)
+        >>> for window in range(620):
+        ...     events = rng.poisson([2.0]).astype(float) if window < 600 else np.zeros(1)
+        ...     points = Points(window * 60_000, 60_000, events, one)
+        ...     scores = bank.score(row, points)
+        ...     bank.learn(row, points)
+        ...     if scores.alarm[0]:
+        ...         print(window, scores.expected.round(1), (window * 60_000 - scores.since_ms) // 60_000)
+        608 [1.4] [8]
+    """
+
+    name: ClassVar[str] = "silence"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.RATE})
+
+    warm_up: int = 60
+
+    def build(self, kind: Kind, resume: dict[str, Any] | None = None) -> SilenceBank:
+        """A bank for series of counts; ``resume`` is what its ``snapshot`` gave.
+
+        Raises:
+            SnapshotError: the snapshot is of another version or kind.
+        """
+        bank = SilenceBank(kind, self.warm_up)
+        if resume is not None:
+            bank.restore(resume)
+        return bank
+
+
+class SilenceBank:
+    """The running form: all series of counts in one pipeline, one pass over their rows.
+
+    Attributes:
+        expected_alarms: false alarms that the thresholds in force have allowed so far.
+    """
+
+    def __init__(self, kind: Kind, warm_up: int = 60) -> None:
+        if kind is not Kind.RATE:
+            raise ValueError(f"the silence detector judges counts, not a {kind.value}")
+        self.expected_alarms = 0.0
+        self._warm_up = warm_up
+        self._table: Array = np.zeros((_HEIGHT, 0))
+        self._warm_up = warm_up
+        self._windows = 0
+        self._share = _FIRST_SHARE
+        self._ended: Array = np.zeros(0)
+        self._skipped: NDArray[np.bool_] = np.ones(0, dtype=np.bool_)
+
+    def grow(self, size: int) -> None:
+        """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
+        new = np.zeros((_HEIGHT, max(0, size - self._table.shape[1])))
+        self._set_limits(new, pool=False)
+        self._table = np.concatenate((self._table, new), axis=1)
+        self._ended = np.zeros(self._table.shape[1])
+        self._skipped = np.ones(self._table.shape[1], dtype=np.bool_)
+
+    def score(self, rows: Rows, points: Points) -> Scores:
+        """Judge the points by what was learnt before them. Moves the silences on, learns nothing."""
+        self._windows += 1
+        self._skipped[:] = True
+        count = points.value
+        ok = (count >= 0) & (count < np.inf)
+        table = self._table[:, rows]
+        expected = _expected(table, points.start_ms)
+        empty = ok & (count == 0) & (table[_POINTS] > 0)
+        worth = _worth(table, expected)
+        ready = (table[_POINTS] >= self._warm_up) & (table[_POINTS] * table[_MEAN] >= _EXPECTED_EVENTS)
+        limit = table[_LIMIT] + np.where(ready, 0.0, _EXTRA)
+        onset = np.where(table[_RUN] > 0, table[_ONSET], float(points.start_ms))
+        run = np.where(empty, table[_RUN] + worth, np.where(ok, 0.0, table[_RUN]))
+        held = table[_HELD] > 0
+        alarm = empty & (run > limit) & ~held & (table[_TOLD] == 0)
+        self._ended[rows] = np.where(ok & ~empty & ~held & (table[_TOLD] == 0), table[_RUN], 0.0)
+        self._skipped[rows] = ~ok | alarm
+        none = np.full(len(rows), np.nan)
+        scores = Scores(
+            value=np.where(ok, count, np.nan),
+            evidence=np.where(ok, run / limit, 0.0),
+            expected=np.where(table[_POINTS] > 0, expected, np.nan),
+            low=np.where(table[_POINTS] > 0, np.where(table[_RUN] + worth > limit, 1.0, 0.0), np.nan),
+            high=none,
+            alarm=alarm,
+            loud=held & ok & (run > table[_LIMIT] / 2),
+            accumulated=alarm & (worth < limit / 2),
+            since_ms=np.where(run > 0, onset, float(points.start_ms)).astype(np.int64),
+            learning=~ready,
+        )
+        table[_TOLD] = np.where(ok & ~empty, 0.0, np.maximum(table[_TOLD], alarm))
+        table[_RUN], table[_ONSET] = run, onset
+        # The alarm is a silence that was cut off at its threshold: it adds excess and no count.
+        cut = np.where(alarm, np.maximum(run - _FLOOR, 0.0), 0.0)
+        table[_EXCESS] += cut
+        table[_EXCESS2] += np.maximum(cut - SECOND_FLOOR, 0.0)
+        table[_WATCHED] += alarm
+        self._table[:, rows] = table
+        return scores
+
+    def learn(self, rows: Rows, points: Points) -> None:
+        """Take the points, which were the last to be scored, as normal."""
+        keep = ~self._skipped[rows]
+        rows, count = rows[keep], np.minimum(points.value[keep], _LARGEST_COUNT)
+        table = self._table[:, rows]
+        excess = np.maximum(self._ended[rows] - _FLOOR, 0.0)
+        second = np.maximum(excess - SECOND_FLOOR, 0.0)
+        for field, more in (
+            (_COUNT, excess > 0),
+            (_COUNT2, second > 0),
+            (_EXCESS, excess),
+            (_EXCESS2, second),
+        ):
+            table[field] += more
+        table[_WATCHED] += 1
+        off = count - table[_MEAN]
+        share = 1 / np.minimum(table[_POINTS] + 1, _MEMORY)
+        table[_MEAN] += share * off
+        table[_VARIANCE] += share * (off * off * (1 - share) - table[_VARIANCE])
+        table[_POINTS] += 1
+        hour = _hour(points.start_ms)
+        fade = 1 - 1 / _MEMORY
+        sums, visits = table[_SUMS], table[_VISITS]
+        sums[hour] = sums[hour] * fade + count
+        visits[hour] = visits[hour] * fade + 1
+        self.expected_alarms += float(table[_SPENDS].sum())
+        self._table[:, rows] = table
+
+    def hold(self, rows: Rows) -> None:
+        """The rows are in an incident: from now on they raise no alarm, and say ``loud`` while far from normal."""
+        self._table[_HELD, rows] = 1.0
+
+    def release(self, rows: Rows, *, adopt: bool = False) -> None:
+        """The incident is over. With ``adopt`` all that was learnt of the rows is forgotten, their tails excepted."""
+        self._table[_HELD, rows] = 0.0
+        if adopt:
+            self._table[_POINTS : _ONSET + 1, rows] = 0.0
+            self._table[_SUMS.start :, rows] = 0.0
+
+    def refresh(self, alarms_per_window: float) -> None:
+        """Set thresholds from all that was learnt.
+
+        Args:
+            alarms_per_window: false alarms allowed per series and window, above 0.
+        """
+        self._share = max(alarms_per_window, 1e-300)
+        self._table[_COUNT : _WATCHED + 1] *= remembered(self._windows)
+        self._windows = 0
+        self._set_limits(self._table, pool=True)
+
+    def _set_limits(self, table: Array, *, pool: bool) -> None:
+        if not table.shape[1]:
+            return
+        # Silences begin after a window that was not empty; if the law were true, exp(-u) of them would pass u.
+        begin = np.where(table[_POINTS] > 0, -np.expm1(-_worth(table, table[_MEAN])), 1.0)
+        one = np.ones((1, 1))
+        tails = Tails(
+            counts=table[_COUNT : _COUNT2 + 1][:, None],
+            excesses=table[_EXCESS : _EXCESS2 + 1][:, None],
+            windows=table[_WATCHED][None],
+            floor=np.full((1, table.shape[1]), _FLOOR),
+            nominal=np.maximum(begin, 1e-3)[None] * np.exp(-_FLOOR),
+            prior_count=40 * one,
+            prior_excess=40 * one,
+        )
+        law = tail_law(tails, pool=pool)
+        limits = thresholds(law, self._share)
+        table[_LIMIT] = limits[0]
+        table[_SPENDS] = exceedance(law, limits)[0]
+
+    def snapshot(self) -> dict[str, Any]:
+        """All state between two windows, of types that MessagePack knows, from which ``build`` resumes exactly."""
+        return {
+            "version": _VERSION,
+            "kind": Kind.RATE.value,
+            "windows": self._windows,
+            "share": self._share,
+            "expected_alarms": self.expected_alarms,
+            "size": self._table.shape[1],
+            "table": self._table.astype("<f8").tobytes(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over the state of another bank.
+
+        Raises:
+            SnapshotError: the snapshot is of another version or kind, or damaged.
+        """
+        if (snapshot.get("version"), snapshot.get("kind")) != (_VERSION, Kind.RATE.value):
+            raise SnapshotError(
+                f"the snapshot is of version {snapshot.get('version')} and kind {snapshot.get('kind')}; "
+                f"this bank takes version {_VERSION} and kind {Kind.RATE.value}"
+            )
+        try:
+            self.grow(int(snapshot["size"]))
+            self._table = (
+                np.frombuffer(snapshot["table"], dtype="<f8").reshape(self._table.shape).astype(np.float64)
+            )
+            self._windows, self._share = int(snapshot["windows"]), float(snapshot["share"])
+            self.expected_alarms = float(snapshot["expected_alarms"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SnapshotError(f"the snapshot of the silence detector is damaged: {error}") from None
+
+
+def _hour(start_ms: int) -> int:
+    return start_ms * _HOURS // DAY_MS % _HOURS
+
+
+def _expected(table: Array, start_ms: int) -> Array:
+    """Events in a window of this hour, from the windows of this hour and, while these are few, from all."""
+    hour = _hour(start_ms)
+    sums, visits = table[_SUMS][hour], table[_VISITS][hour]
+    return np.asarray((sums + _HOUR_WORTH * table[_MEAN]) / (visits + _HOUR_WORTH))
+
+
+def _worth(table: Array, expected: Array) -> Array:
+    """Nats of an empty window: -ln P(0) of the negative binomial law, at most 6."""
+    dispersion = np.maximum(table[_VARIANCE] / np.maximum(table[_MEAN], 1e-9), 1 + 1e-6)
+    return np.asarray(np.minimum(expected * np.log(dispersion) / (dispersion - 1), _MOST))
