@@ -169,7 +169,11 @@ class Sums:
         tally.count("out", n)
         # What failed has the same begin and end: its time says nothing of the stage at work.
         tally.numbers("latency", seconds if seconds.min() > 0 else seconds[seconds > 0])
-        if notes.count(None) == n:
+        try:
+            plain = notes.count(None)
+        except Exception:  # noqa: BLE001 - a prediction may be an array, which has no truth when compared
+            plain = 0
+        if plain == n:
             return
         if self.predicts == "number":
             numbers = [note for note in notes if note.__class__ is float]
