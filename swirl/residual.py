@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import exp, log, sqrt
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 N = TypeVar("N", int, float)
+Numbers = Any
+"""A number, or an array of them: the formulas are elementwise."""
 
 LEAST_WINDOWS = 12
 """Fewer baseline windows than this give no model."""
@@ -91,26 +93,28 @@ class InputModel(msgspec.Struct, frozen=True):
 
     def judge(self, arrived: float, sent: float, sent_before: float) -> tuple[float, float]:
         """The residual of a count, given the forecasts from this window and the last, and its deviation."""
-        return between(arrived, sent, sent_before), sqrt(self.sd**2 + self.widening(arrived, sent))
+        return float(between(arrived, sent, sent_before)), sqrt(
+            self.sd**2 + float(self.widening(arrived, sent))
+        )
 
-    def widening(self, arrived: float, sent: float) -> float:
+    def widening(self, arrived: Numbers, sent: Numbers) -> Numbers:
         """Variance that a thin window has beyond an ordinary one."""
-        extra = self.sd**2 * _thinness(self.usual, sent)
-        return extra + (0.2 / max(sent, 1.0) if arrived < _FEW else 0.0)
+        few = np.where(np.less(arrived, _FEW), 0.2 / np.maximum(sent, 1.0), 0.0)
+        found: Numbers = self.sd**2 * _thinness(self.usual, sent) + few
+        return found
 
 
-def between(arrived: float, sent: float, sent_before: float) -> float:
-    """The ln of a count over the nearer of two forecasts, zero between them.
+def between(arrived: Numbers, sent: Numbers, sent_before: Numbers) -> Numbers:
+    """The ln of a count over the nearer of two forecasts, zero between them; elementwise.
 
     Example:
-        >>> between(95, 100, 90)
-        0.0
-        >>> round(between(45, 100, 90), 2)
-        -0.69
+        >>> between(95.0, 100.0, 90.0).round(2), between(45.0, 100.0, 90.0).round(2)
+        (np.float64(0.0), np.float64(-0.69))
     """
-    y, a, b = log(arrived + 0.5), log(max(sent, 0.0) + 0.5), log(max(sent_before, 0.0) + 0.5)
-    low, high = min(a, b), max(a, b)
-    return y - low if y < low else y - high if y > high else 0.0
+    y = np.log(np.add(arrived, 0.5))
+    a, b = np.log(np.maximum(sent, 0.0) + 0.5), np.log(np.maximum(sent_before, 0.0) + 0.5)
+    found: Numbers = np.minimum(y - np.minimum(a, b), 0.0) + np.maximum(y - np.maximum(a, b), 0.0)
+    return found
 
 
 class LoadModel(msgspec.Struct, frozen=True):
@@ -134,24 +138,28 @@ class LoadModel(msgspec.Struct, frozen=True):
 
     def residual(self, now: WindowCounts) -> tuple[float, float] | None:
         """What the load leaves of ln latency, and its standard deviation; None where nothing was measured."""
-        return self.judge(total(now, self.stage))
-
-    def judge(self, counts: StageCounts) -> tuple[float, float] | None:
-        """The same for the counts of one window, all versions summed."""
+        counts = total(now, self.stage)
         if counts.latency <= 0 or counts.records <= 0:
             return None
-        load = log(counts.records + 0.5) - self.load
-        value = log(counts.latency) - self.slope * min(max(load, -LOAD_CLIP), LOAD_CLIP) - self.centre
-        return value, sqrt(self.sd**2 + self.widening(counts.records, value))
+        value = self.judge(counts.records, counts.latency)
+        return float(value), sqrt(self.sd**2 + float(self.widening(counts.records, value)))
 
-    def widening(self, records: float, value: float) -> float:
+    def judge(self, records: Numbers, latency: Numbers) -> Numbers:
+        """What the load leaves of ln latency; elementwise."""
+        load = np.log(np.add(records, 0.5)) - self.load
+        found: Numbers = np.log(latency) - self.slope * np.clip(load, -LOAD_CLIP, LOAD_CLIP) - self.centre
+        return found
+
+    def widening(self, records: Numbers, value: Numbers) -> Numbers:
         """Variance beyond that of an ordinary window: few records, or a load that history does not know.
 
         Less load than ever cannot explain that a stage became slower, so there the law is nearly kept.
         """
-        load = log(records + 0.5) - self.load
-        doubt = 1.5 if load > 0 else 0.5 if value < 0 else 0.1
-        return self.sd**2 * _thinness(self.usual, records) + (max(abs(load) - 0.1, 0.0) * doubt) ** 2
+        load = np.log(np.add(records, 0.5)) - self.load
+        doubt = np.where(load > 0, 1.5, np.where(np.less(value, 0), 0.5, 0.1))
+        strange = np.maximum(np.abs(load) - 0.1, 0.0) * doubt
+        found: Numbers = self.sd**2 * _thinness(self.usual, records) + strange * strange
+        return found
 
 
 def total(window: WindowCounts, stage: str) -> StageCounts:
@@ -261,9 +269,7 @@ def _input_model(
     forecast: NDArray[np.float64],
     base: NDArray[np.bool_],
 ) -> InputModel:
-    before = _shifted(forecast)
-    rows = zip(arrived[base].tolist(), forecast[base].tolist(), before[base].tolist(), strict=True)
-    residuals = np.array([between(*row) for row in rows])
+    residuals = between(arrived[base], forecast[base], _shifted(forecast)[base])
     return InputModel(
         stage, parents, shares, max(float(np.std(residuals)), 0.01), float(np.mean(forecast[base]))
     )
@@ -287,6 +293,10 @@ def _columns(
 def _solve(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Shares ``b >= 0`` with ``table b`` near 1, and the root of the summed squares of what remains."""
     rows, n = table.shape
+    if n == 1:
+        column = table[:, 0]
+        share = max(float(np.sum(column)) / max(float(np.sum(column * column)), 1e-12), 0.0)
+        return np.array([share]), float(np.sum((1 - share * column) ** 2)) ** 0.5
     pull = _TIE * rows**0.5 * float(table.mean())
     ties = [[pull * ((column == a) - (column == a - 1)) for column in range(n)] for a in range(1, n)]
     matrix = np.vstack([table, np.array(ties)]) if ties else table
@@ -324,6 +334,7 @@ def _shifted(series: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([series[:1], series[:-1]])
 
 
-def _thinness(usual: float, count: float) -> float:
+def _thinness(usual: float, count: Numbers) -> Numbers:
     """How much larger than usual the variance of a mean over so few records is, less one."""
-    return max(usual / max(count, 1.0), 1.0) - 1.0
+    found: Numbers = np.maximum(usual / np.maximum(count, 1.0), 1.0) - 1.0
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isnan, log, nan
+from math import log, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from swirl.effect import SeriesKey
 from swirl.incident.graph import Graph
 from swirl.incident.series import FEWEST_WINDOWS, Level, Ratio, Series, Span, Tied
-from swirl.residual import InputModel, fit_load_to, fit_shares, outputs, total
+from swirl.residual import InputModel, between, fit_load_to, fit_shares, outputs, total
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -52,6 +52,10 @@ class Residuals:
         whole_inputs: input residuals corrected for emitters that were not heard, by stage: for ``monitoring
             blind``.
         alive: stage -> share of known emitters heard in the evidence, the median window.
+        gone: stage -> windows in which none of its emitters was heard, though some should have been.
+        heard: stage -> share of its emitters heard by window, half an emitter at least.
+        whole: windows that were covered to their length.
+        usable: those, and windows that were not because emitters are silent: that is corrected for.
         more_emitters: stage -> emitters known in the evidence as a multiple of the baseline's.
     """
 
@@ -64,6 +68,12 @@ class Residuals:
     whole_inputs: dict[str, Level] = field(default_factory=dict)
     alive: dict[str, float] = field(default_factory=dict)
     more_emitters: dict[str, float] = field(default_factory=dict)
+    gone: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    heard: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.whole = np.array([w.whole for w in self.windows], dtype=np.bool_)
+        self.usable = np.array([w.whole or _silent(w) for w in self.windows], dtype=np.bool_)
 
     def column(self, stage: str, name: str) -> NDArray[np.float64]:
         """A counter of a stage by window, shape ``(size,)``."""
@@ -115,70 +125,57 @@ def collect(history: History, onset_ms: int, last_ms: int) -> Generator[None, No
     stages = {s.name: s for s in found.definition.stages}
     for stage in found.graph.stages:
         yield from _arrivals(found, stage)
-        _transfers(found, stages[stage])
-        yield
-        _labels(found, stage)
-        yield
-        _features(found, stages[stage])
+        yield from _transfers(found, stages[stage])
+        yield from _labels(found, stage)
+        yield from _features(found, stages[stage])
         yield from _latency(found, stage)
-        _custom(found, stage)
-        yield
+        yield from _custom(found, stage)
     _lag(found)
     return found
-
-
-def _note_emitters(found: Residuals, stage: str) -> None:
-    shares = [w.heard.get(stage, 0) / w.known[stage] for w in found.evidence if w.known.get(stage)]
-    found.alive[stage] = float(np.median(shares)) if shares else 1.0
-    usual = [found.windows[i].known.get(stage, 0) for i in found.span.base.tolist()]
-    now = [w.known.get(stage, 0) for w in found.evidence]
-    found.more_emitters[stage] = float(np.median(now)) / max(float(np.median(usual)), 1.0) if usual else 1.0
-
-
-def _gone(window: WindowCounts, stage: str) -> bool:
-    """No emitter of the stage was heard, though some should have been."""
-    return window.known.get(stage, 0) > 0 and window.heard.get(stage, 0) == 0
-
-
-def _heard(window: WindowCounts, stage: str) -> float:
-    """Share of the stage's emitters that was heard, half an emitter at least."""
-    known = window.known.get(stage, 0)
-    return min(max(window.heard.get(stage, 0), 0.5) / known, 1.0) if known else 1.0
 
 
 def _silent(window: WindowCounts) -> bool:
     return any(window.heard.get(s, 0) < known for s, known in window.known.items())
 
 
+def _note_emitters(found: Residuals, stage: str) -> None:
+    known = np.array([w.known.get(stage, 0) for w in found.windows], dtype=np.float64)
+    heard = np.array([w.heard.get(stage, 0) for w in found.windows], dtype=np.float64)
+    now = slice(found.span.first, found.span.stop)
+    found.gone[stage] = (known > 0) & (heard == 0)
+    found.heard[stage] = np.where(
+        known > 0, np.minimum(np.maximum(heard, 0.5) / np.maximum(known, 1), 1.0), 1.0
+    )
+    shares = (heard[now] / np.maximum(known[now], 1))[known[now] > 0]
+    found.alive[stage] = float(np.median(shares)) if len(shares) else 1.0
+    usual = known[found.span.base]
+    if len(usual):
+        found.more_emitters[stage] = float(np.median(known[now])) / max(float(np.median(usual)), 1.0)
+
+
 def _arrivals(found: Residuals, stage: str) -> Generator[None, None, None]:
     """Records that arrived: at a source as they are, elsewhere given what the parents sent."""
-    windows = found.windows
-    # A window that is not covered to its length tells no rate, unless silence is why: that is corrected for.
-    usable = [w.whole or _silent(w) for w in windows]
-    ln = [
-        log(c.records + 0.5) if ok and not _gone(w, stage) else nan
-        for c, w, ok in zip(found.counts[stage], windows, usable, strict=True)
-    ]
-    whole = [
-        log(c.records + 0.5) - log(_heard(w, stage)) if ok else nan
-        for c, w, ok in zip(found.counts[stage], windows, usable, strict=True)
-    ]
-    if not found.graph.parents[stage]:
-        level = Level(np.array(ln), found.span)
-        if level.known:
-            found.series[SeriesKey(stage, "records")] = level
-            found.whole_inputs[stage] = Level(np.array(whole), found.span)
+    records = np.where(found.usable, found.column(stage, "records"), nan)
+    arrived = np.where(found.gone[stage], nan, records)
+    whole = (records + 0.5) / found.heard[stage] - 0.5
+    if found.graph.parents[stage]:
+        yield from _given_parents(found, stage, arrived, whole)
         return
+    level = Level(np.log(arrived + 0.5), found.span)
+    if level.known:
+        found.series[SeriesKey(stage, "records")] = level
+        found.whole_inputs[stage] = Level(np.log(whole + 0.5), found.span)
     yield
-    yield from _given_parents(found, stage, np.array(ln), np.array(whole))
 
 
 def _given_parents(
-    found: Residuals, stage: str, ln: NDArray[np.float64], whole: NDArray[np.float64]
+    found: Residuals, stage: str, arrived: NDArray[np.float64], whole: NDArray[np.float64]
 ) -> Generator[None, None, None]:
     parents = found.graph.parents[stage]
-    sent = {parent: [outputs(c) for c in found.counts[parent]] for parent in parents}
-    yield
+    sent = {}
+    for parent in parents:
+        sent[parent] = [outputs(c) for c in found.counts[parent]]
+        yield
     base = np.zeros(found.span.size, dtype=np.bool_)
     base[found.span.base] = True
     model = fit_shares(stage, found.column(stage, "records"), sent, base)
@@ -186,37 +183,38 @@ def _given_parents(
     if model is None:
         return
     forecast = _forecasts(model, sent)
-    found.series[SeriesKey(stage, "input_ratio")] = _input_level(found.span, model, ln, forecast)
+    found.series[SeriesKey(stage, "input_ratio")] = _input_level(found.span, model, arrived, forecast)
     yield
-    filled = _forecasts(model, {p: _without_gaps(found, p, parts) for p, parts in sent.items()})
-    heard = [min(1.0 if _gone(w, p) else _heard(w, p) for p in parents) for w in found.windows]
-    filled = [f / h for f, h in zip(filled, heard, strict=True)]
+    gone = [p for p in parents if found.gone[p].any()]
+    filled = _forecasts(model, {p: _without_gaps(found, p, x) if p in gone else x for p, x in sent.items()})
+    # The counts of a parent that is heard in part stand for more.
+    for parent in parents:
+        filled = filled / np.where(found.gone[parent], 1.0, found.heard[parent])
     found.whole_inputs[stage] = _input_level(found.span, model, whole, filled)
+    yield
 
 
-def _forecasts(model: InputModel, sent: dict[str, list[dict[str, float]]]) -> list[float]:
-    columns = [[part.get(label, 0.0) for part in sent[parent]] for parent, label in model.parents]
-    return [sum(b * x for b, x in zip(model.shares, row, strict=True)) for row in zip(*columns, strict=True)]
+def _forecasts(model: InputModel, sent: dict[str, list[dict[str, float]]]) -> NDArray[np.float64]:
+    forecast = np.zeros(len(next(iter(sent.values()))))
+    for (parent, label), share in zip(model.parents, model.shares, strict=True):
+        forecast += share * np.array([part.get(label, 0.0) for part in sent[parent]])
+    return forecast
 
 
 def _without_gaps(found: Residuals, parent: str, parts: list[dict[str, float]]) -> list[dict[str, float]]:
     """What a parent sent; where it was silent, as much as usual."""
-    if not any(_gone(w, parent) for w in found.windows):
-        return parts
     base = [parts[i] for i in found.span.base.tolist()]
     labels = sorted({label for part in base for label in part})
     usual = {label: float(np.median([part.get(label, 0.0) for part in base])) for label in labels}
-    return [usual if _gone(w, parent) else part for w, part in zip(found.windows, parts, strict=True)]
+    return [usual if gone else part for gone, part in zip(found.gone[parent].tolist(), parts, strict=True)]
 
 
-def _input_level(span: Span, model: InputModel, ln: NDArray[np.float64], forecast: list[float]) -> Level:
-    x, widen = [], []
-    before = forecast[:1] + forecast[:-1]
-    for y, now, last in zip(ln.tolist(), forecast, before, strict=True):
-        low, high = sorted((log(max(now, 0.0) + 0.5), log(max(last, 0.0) + 0.5)))
-        x.append(y - low if y < low else y - high if y > high else y * 0.0)
-        widen.append(model.widening(0.0 if isnan(y) else np.exp(y) - 0.5, now))
-    return Level(np.array(x), span, widen=np.array(widen))
+def _input_level(
+    span: Span, model: InputModel, arrived: NDArray[np.float64], forecast: NDArray[np.float64]
+) -> Level:
+    before = np.concatenate([forecast[:1], forecast[:-1]])
+    widen = model.widening(np.nan_to_num(arrived), forecast)
+    return Level(between(arrived, forecast, before), span, widen=widen)
 
 
 def _ratio_or_level(
@@ -237,24 +235,27 @@ def _ratio_or_level(
     return level if level.known else None
 
 
-def _transfers(found: Residuals, stage: StageDefinition) -> None:
+def _transfers(found: Residuals, stage: StageDefinition) -> Generator[None, None, None]:
     name = stage.name
     records, invalid, errors, out = (found.column(name, c) for c in ("records", "invalid", "errors", "out"))
-    handled = records - invalid - errors
+    yield
     if stage.validates or invalid.any():
         found.series[SeriesKey(name, "invalid_ratio")] = Ratio(invalid, records, found.span)
     found.series[SeriesKey(name, "error_ratio")] = Ratio(errors, records - invalid, found.span)
-    passed_on = _ratio_or_level(found, out, handled)
+    yield
+    passed_on = _ratio_or_level(found, out, records - invalid - errors)
     if passed_on is not None:
         found.series[SeriesKey(name, "output_ratio")] = passed_on
     values = found.column(name, "values")
     if values.any():
         found.series[SeriesKey(name, "null_ratio")] = Ratio(found.column(name, "nulls"), values, found.span)
+    yield
 
 
-def _labels(found: Residuals, stage: str) -> None:
+def _labels(found: Residuals, stage: str) -> Generator[None, None, None]:
     predictions = found.column(stage, "predictions")
     usual: dict[str, int] = {}
+    yield
     for index in found.span.base.tolist():
         for label, count in found.counts[stage][index].labels.items():
             usual[label] = usual.get(label, 0) + count
@@ -269,12 +270,14 @@ def _labels(found: Residuals, stage: str) -> None:
     for label in labels[:1] if len(labels) == 2 else labels:
         k = np.array([c.labels.get(label, 0) for c in found.counts[stage]], dtype=np.float64)
         members.append(Ratio(np.minimum(k, predictions), predictions, found.span, label))
+        yield
     found.series[SeriesKey(stage, "prediction_ratio")] = Tied(members, len(members))
 
 
-def _features(found: Residuals, stage: StageDefinition) -> None:
+def _features(found: Residuals, stage: StageDefinition) -> Generator[None, None, None]:
     prefix = f"{stage.name}/"
     names = sorted({key for w in found.windows for key in w.drift if key.startswith(prefix)})
+    yield
     members = []
     for key in names:
         # Already in sigmas of its null law; rows that come in clusters make it larger, so the baseline counts
@@ -289,6 +292,7 @@ def _features(found: Residuals, stage: StageDefinition) -> None:
         level.centre = max(level.centre, 0.0)
         if level.known:
             members.append(level)
+        yield
     if members:
         found.series[SeriesKey(stage.name, "drift")] = Tied(members, len(members))
 
@@ -299,19 +303,18 @@ _LARGE = 1e6
 def _latency(found: Residuals, stage: str) -> Generator[None, None, None]:
     counts = found.counts[stage]
     model = fit_load_to(stage, [counts[i] for i in found.span.base.tolist()])
+    yield
     if model is None:
         return
-    yield
-    x, widen = [], []
-    for count, window in zip(counts, found.windows, strict=True):
-        judged = model.judge(count) if window.whole else None
-        value = nan if judged is None else judged[0]
-        x.append(value)
-        widen.append(0.0 if judged is None else model.widening(count.records, value))
+    records, latency = found.column(stage, "records"), found.column(stage, "latency")
+    measured = found.whole & (latency > 0) & (records > 0)
+    value = model.judge(np.where(measured, records, model.usual), np.where(measured, latency, 1.0))
+    x = np.where(measured, value, nan)
+    widen = model.widening(records, value)
     least = latency_floor(float(np.exp(model.centre)))
-    found.series[SeriesKey(stage, "latency_p50")] = Level(
-        np.array(x), found.span, floor=0.02, widen=np.array(widen), least=least, usual=model.centre
-    )
+    level = Level(x, found.span, floor=0.02, widen=widen, least=least, usual=model.centre)
+    found.series[SeriesKey(stage, "latency_p50")] = level
+    yield
 
 
 def latency_floor(usual: float) -> tuple[float, float]:
@@ -327,7 +330,7 @@ def latency_floor(usual: float) -> tuple[float, float]:
     return (-log(1 - share) if share < 1 else float("inf")), log(1 + share)
 
 
-def _custom(found: Residuals, stage: str) -> None:
+def _custom(found: Residuals, stage: str) -> Generator[None, None, None]:
     """The user's ratios whose numerator the stage counts, and its other counters per record."""
     members = []
     used = {r.numerator for r in found.definition.ratios} | {r.denominator for r in found.definition.ratios}
@@ -337,11 +340,13 @@ def _custom(found: Residuals, stage: str) -> None:
                 found, found.counter(*ratio.numerator), found.counter(*ratio.denominator), ratio.name
             )
             members += [member] if member is not None else []
+            yield
     base = [found.counts[stage][i] for i in found.span.base.tolist()]
     for name in sorted({name for c in base for name in c.counters}):
         if (stage, name) not in used:
             member = _ratio_or_level(found, found.counter(stage, name), found.column(stage, "records"), name)
             members += [member] if member is not None else []
+            yield
     if members:
         found.series[SeriesKey(stage, "ratio")] = Tied(members, len(members))
 

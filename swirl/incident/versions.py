@@ -102,6 +102,8 @@ def deployment_of(found: Residuals, stage: str) -> Deployment | None:
 
     The first windows of a pipeline are no deployment, nor is a version that was away for a moment only.
     """
+    if len({v for w in found.windows for v in w.stages.get(stage, ())}) < 2:
+        return None
     present = [
         {v: c.records for v, c in w.stages.get(stage, {}).items() if c.records > 0} for w in found.windows
     ]
