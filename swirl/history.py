@@ -51,6 +51,16 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
     reasons: dict[str, int] = {}
     error_types: dict[str, int] = {}
 
+    @property
+    def handled(self) -> int:
+        """Records that could be passed on: neither errors nor invalid ones that were held back.
+
+        Example:
+            >>> StageCounts(records=10, invalid=3, out=7).handled, StageCounts(records=10, invalid=3, out=9).handled
+            (7, 9)
+        """
+        return max(self.records - self.invalid - self.errors, min(self.out, self.records - self.errors))
+
 
 class WindowCounts(msgspec.Struct, omit_defaults=True):
     """One closed window of a pipeline.

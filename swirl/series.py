@@ -263,9 +263,8 @@ def _transfers(stage: StageDefinition, counts: StageCounts, known: Iterable[str]
     if stage.validates or counts.invalid:
         yield Measured(SeriesKey(name, "invalid_ratio"), Kind.RATIO, counts.invalid, counts.records)
     yield Measured(SeriesKey(name, "error_ratio"), Kind.RATIO, counts.errors, valid)
-    handled = valid - counts.errors
-    if counts.out <= handled:  # a generator that yields several a record has no such ratio
-        yield Measured(SeriesKey(name, "output_ratio"), Kind.RATIO, counts.out, handled)
+    if counts.out <= counts.handled:  # a generator that yields several a record has no such ratio
+        yield Measured(SeriesKey(name, "output_ratio"), Kind.RATIO, counts.out, counts.handled)
     labels = counts.labels
     for label in known:
         yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels.get(label, 0), counts.predictions)
@@ -372,8 +371,7 @@ def show(now: WindowCounts, definition: Definition, judged: Mapping[SeriesKey, f
             yield Shown(SeriesKey(name, "records"), rate, ratio_key, rate / factor if factor > 0 else nan)
         yield Shown(SeriesKey(name, "invalid"), counts.invalid / exposure_s, SeriesKey(name, "invalid_ratio"), counts.records / exposure_s)
         yield Shown(SeriesKey(name, "errors"), counts.errors / exposure_s, SeriesKey(name, "error_ratio"), valid / exposure_s)
-        handled = (valid - counts.errors) / exposure_s
-        yield Shown(SeriesKey(name, "out"), counts.out / exposure_s, SeriesKey(name, "output_ratio"), handled)
+        yield Shown(SeriesKey(name, "out"), counts.out / exposure_s, SeriesKey(name, "output_ratio"), counts.handled / exposure_s)
         in_ratios = {place[1] for place in ratios if place[0] == name and place[1] not in BUILT_IN}
         for own in sorted(counts.counters.keys() | in_ratios):
             ratio = ratios.get((name, own))

@@ -243,7 +243,9 @@ def _transfers(found: Residuals, stage: StageDefinition) -> Generator[None, None
         found.series[SeriesKey(name, "invalid_ratio")] = Ratio(invalid, records, found.span)
     found.series[SeriesKey(name, "error_ratio")] = Ratio(errors, records - invalid, found.span)
     yield
-    passed_on = _ratio_or_level(found, out, records - invalid - errors)
+    # Invalid records that are passed on all the same count as handled: see StageCounts.handled.
+    handled = np.maximum(records - invalid - errors, np.minimum(out, records - errors))
+    passed_on = _ratio_or_level(found, out, handled)
     if passed_on is not None:
         found.series[SeriesKey(name, "output_ratio")] = passed_on
     values = found.column(name, "values")

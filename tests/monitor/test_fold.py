@@ -106,7 +106,8 @@ def test_emitters_that_overtake_each_other_within_the_lateness_change_no_count(s
     times = sorted(entry.log_ms for entry in shaken)
     queues = {key: iter(entries) for key, entries in per_emitter.items()}
     reordered = [Entry(t, e.pipeline, e.emitter, next(queues[e.emitter]).payload) for t, e in zip(times, shaken, strict=True)]
-    plain, other = run(monitor(), log), run(monitor(), reordered)
+    end = [Entry(times[-1] + 20_000, p, b"", encode(Tick(p))) for p in ("p0", "p1")]
+    plain, other = run(monitor(), log + end), run(monitor(), reordered + end)
     for pipeline in ("p0", "p1"):
         one, two = windows(plain, pipeline), windows(other, pipeline)
         assert _whole(one[-1]) == _whole(two[-1])
@@ -123,10 +124,9 @@ def _whole(window: WindowClosed) -> list[object]:
 
 
 def _counts(closed: list[WindowClosed]) -> dict[int, dict[tuple[str, ...], tuple[float, float]]]:
-    last = closed[-1].start_ms - 4_000
     found: dict[int, dict[tuple[str, ...], tuple[float, float]]] = {}
     for window in closed:  # later revisions replace earlier ones
-        if window.start_ms < last:
+        if window.exposure_ms:
             rows = {tuple(p.key): (p.numerator, p.denominator) for p in window.points() if p.key.metric.endswith("_ratio")}
             found[window.start_ms] = {key: row for key, row in rows.items() if row[0] == row[0]}
     return found
