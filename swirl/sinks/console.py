@@ -8,6 +8,7 @@ from swirl.effect import IncidentChanged
 from swirl.errors import MissingExtraError
 from swirl.sinks.wording import (
     duration,
+    follow,
     headline,
     likely,
     plain,
@@ -15,6 +16,7 @@ from swirl.sinks.wording import (
     probability,
     reasons,
     ruled_out,
+    sentence,
 )
 
 try:
@@ -103,8 +105,7 @@ def incident_lines(change: IncidentChanged) -> list[str]:
 
 
 def _sentences(incident: Incident) -> list[str]:
-    follows = f"{plain(', '.join(incident.follows))} follow{'s' if len(incident.follows) == 1 else ''}."
-    told = [incident.sentence, reasons(incident), follows if incident.follows else "", incident.version_line]
+    told = [incident.sentence, reasons(incident), follow(incident), sentence(incident.version_line)]
     first = " ".join(plain(part) for part in told if part)
     extra = [plain(incident.second)] if incident.second else []
     if incident.preliminary:
@@ -133,7 +134,8 @@ def _causes(incident: Incident) -> Table:
     table.add_column(width=_BAR)
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
-    basis = f"{incident.windows} windows of {duration(incident.window_ms)}" if incident.windows else ""
+    many = "" if incident.windows == 1 else "s"
+    basis = f"{incident.windows} window{many} of {duration(incident.window_ms)}" if incident.windows else ""
     rows = [(incident.cause, incident.posterior, basis)]
     rows += [(rival.cause, rival.posterior, rival.why) for rival in incident.rivals[:4]]
     for cause, posterior, why in rows:

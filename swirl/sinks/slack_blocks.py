@@ -15,12 +15,14 @@ from swirl.sinks.wording import (
     clock_time,
     cut,
     duration,
+    follow,
     headline,
     likely,
     plain,
     possible,
     reasons,
     ruled_out,
+    sentence,
 )
 
 if TYPE_CHECKING:
@@ -54,17 +56,16 @@ def opened(incident: Incident, *, show_labels: bool = False) -> dict[str, Any]:
     """
     top = headline(incident)
     numbers = changes(incident, FIRST_LINE - len(top) - 2)
-    told = [_bold(_escaped(incident.sentence), incident.evidence)]
+    pairs = [(e.usual, e.now) for e in incident.evidence]
+    told = [_bold(_told(incident.sentence, incident), incident.evidence)]
     told += [_escaped(reasons(incident))] if show_labels else []
-    told += [_escaped(_follow(incident.follows))]
+    told += [_escaped(follow(incident))]
     first = " ".join(part for part in told if part)
     blocks = [
         _header("◆ " + top),
-        _section(
-            first, _table(incident.evidence, ("usual", "now"), [(e.usual, e.now) for e in incident.evidence])
-        ),
-        _section(_look_first(incident)),
-        *([_section(_escaped(incident.second))] if incident.second else []),
+        *_section(first, _table(incident.evidence, ("usual", "now"), pairs)),
+        *_section(_look_first(incident)),
+        *_section(_escaped(incident.second)),
         _context(_judgement(incident)),
         _context(f"opened {_time(incident.opened_ms)} · {_escaped(incident.id)}"),
     ]
@@ -78,8 +79,8 @@ def resolved(incident: Incident) -> dict[str, Any]:
     was = f"Was: {_escaped(f'{incident.cause} {incident.version}')}, from {_time(incident.onset_ms)}."
     blocks = [
         _header("✓ " + top),
-        _section(was, _table(incident.evidence, ("worst", "now"), pairs)),
-        *([_section("*Cost*: " + _escaped(incident.cost))] if incident.cost else []),
+        *_section(was, _table(incident.evidence, ("worst", "now"), pairs)),
+        *_section("*Cost*: " + _escaped(incident.cost) if incident.cost else ""),
         _context(f"opened {_time(incident.opened_ms)} · {_escaped(incident.id)}"),
     ]
     return {"text": _text(f"{top}. Was: {incident.cause}"), "blocks": blocks}
@@ -90,13 +91,13 @@ def reply(change: IncidentChanged) -> dict[str, Any]:
     incident = change.incident
     if incident.state == "resolved":
         took = duration(incident.resolved_ms - incident.onset_ms)
-        said = _escaped(change.reply)
-        line = f"*Resolved* at {_time(incident.resolved_ms)}, after {took}. {said}".rstrip()
-        return {"text": _text(headline(incident)), "blocks": [_section(line)]}
-    line = change.reply or f"{incident.title}, {likely(incident.posterior)}"
+        said = plain(change.reply) or f"Resolved at {clock_time(incident.resolved_ms)} after {took}."
+        line = re.sub("^Resolved", "*Resolved*", _told(said, incident))
+        return {"text": _text(headline(incident)), "blocks": _section(line)}
+    line = plain(change.reply) or f"{incident.title}, {likely(incident.posterior)}"
     note = _context(f"Now: {_escaped(incident.title)}, {likely(incident.posterior)}.")
-    text = _text(f"{incident.pipeline} / {incident.stage}: {line}")
-    return {"text": text, "blocks": [_section(_escaped(line)), note]}
+    where = " / ".join(name for name in (incident.pipeline, incident.stage) if name)
+    return {"text": _text(f"{where}: {line}"), "blocks": [*_section(_told(line, incident)), note]}
 
 
 def metadata(change: IncidentChanged) -> dict[str, Any]:
@@ -112,6 +113,14 @@ def metadata(change: IncidentChanged) -> dict[str, Any]:
 
 def _escaped(text: str) -> str:
     return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _told(text: str, incident: Incident) -> str:
+    """A sentence in which the incident's own times stand in each reader's zone."""
+    told = _escaped(text)
+    for ms in {incident.onset_ms, incident.opened_ms, incident.resolved_ms}:
+        told = told.replace(clock_time(ms), _time(ms))
+    return told
 
 
 def _unbroken(text: str) -> str:
@@ -140,12 +149,10 @@ def _mrkdwn(text: str) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": _unbroken(text), "verbatim": True}
 
 
-def _section(text: str, fenced: str = "") -> dict[str, Any]:
-    room = SECTION - len(fenced) - 1
-    return {
-        "type": "section",
-        "text": _mrkdwn(f"{_fit(text, room)}\n{fenced}" if fenced else _fit(text, room)),
-    }
+def _section(text: str, fenced: str = "") -> list[dict[str, Any]]:
+    """A section, or none: Slack refuses an empty one."""
+    told = "\n".join(part for part in (_fit(text, SECTION - len(fenced) - 1), fenced) if part)
+    return [{"type": "section", "text": _mrkdwn(told)}] if told else []
 
 
 def _context(text: str) -> dict[str, Any]:
@@ -153,32 +160,30 @@ def _context(text: str) -> dict[str, Any]:
 
 
 def _fit(text: str, size: int) -> str:
-    """Like :func:`swirl.sinks.wording.cut`, but never through an escape such as ``&lt;``."""
+    """Like :func:`swirl.sinks.wording.cut`, but never through an escape such as ``&lt;`` or a time."""
     if len(text) <= size:
         return text
     mark = " … (cut)"
-    return re.sub(r"&[a-z]{0,3}$", "", text[: size - len(mark)]).rstrip() + mark
+    return re.sub(r"(&[a-z]{0,3}|<[^>]*)$", "", text[: size - len(mark)]).rstrip() + mark
 
 
-def _bold(sentence: str, evidence: tuple[Evidence, ...]) -> str:
+def _bold(told: str, evidence: tuple[Evidence, ...]) -> str:
     """The number now of the most telling evidence is what the eye should meet first."""
     if not evidence or not evidence[0].now:
-        return sentence
-    found = re.escape(_escaped(evidence[0].now))
-    return re.sub(rf"(?<![\w.]){found}(?![\w.]*\w)", lambda m: f"*{m[0]}*", sentence, count=1)
-
-
-def _follow(stages: tuple[str, ...]) -> str:
-    if not stages:
-        return ""
-    *most, last = stages
-    return f"{', '.join(most)} and {last} follow." if most else f"{last} follows."
+        return told
+    number, slash, unit = _escaped(evidence[0].now).partition("/")
+    found = rf"(?<![\w.]){re.escape(number)}(?: records)?{re.escape(slash + unit)}(?![\w.]*\w)"
+    return re.sub(found, lambda m: f"*{m[0]}*", told, count=1)
 
 
 def _look_first(incident: Incident) -> str:
     return " ".join(
         part
-        for part in ("*Look first*", _escaped(incident.look_first), _escaped(incident.version_line))
+        for part in (
+            "*Look first*",
+            _escaped(incident.look_first),
+            _told(sentence(incident.version_line), incident),
+        )
         if part
     )
 

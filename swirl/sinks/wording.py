@@ -14,6 +14,7 @@ __all__ = [
     "clock_time",
     "cut",
     "duration",
+    "follow",
     "headline",
     "likely",
     "plain",
@@ -21,6 +22,7 @@ __all__ = [
     "probability",
     "reasons",
     "ruled_out",
+    "sentence",
 ]
 
 FIRST_LINE = 120
@@ -143,6 +145,27 @@ def reasons(incident: Incident, most: int = 3) -> str:
         return ""
     (share, reason), *others = told
     return ", ".join([f"{share} give the reason {reason}", *(" ".join(other) for other in others)]) + "."
+
+
+def follow(incident: Incident) -> str:
+    """Which stages suffer from the root, as a sentence, or ``""``: ``"classify and serve follow."``."""
+    if not incident.follows:
+        return ""
+    *most, last = (plain(stage) for stage in incident.follows)
+    return f"{', '.join(most)} and {last} follow." if most else f"{last} follows."
+
+
+def sentence(text: str) -> str:
+    """A remark as a sentence; names at its beginning keep their spelling.
+
+    Example:
+        >>> sentence("version unchanged"), sentence("v2 replaced v1 at 03:12:20 UTC"), sentence("")
+        ('Version unchanged.', 'v2 replaced v1 at 03:12:20 UTC.', '')
+    """
+    told = plain(text)
+    if told.startswith("version "):
+        told = "V" + told[1:]
+    return told if not told or told[-1] in ".!?" else told + "."
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ from tests.sinks.scene import DATA, DEPLOYMENT, changed, verdict, window
 OPENED = """\
 ╭─ ◆ ads / ingest: data pipeline broken since 03:12:20 UTC ────────────────────╮
 │ ingest rejects 20 100/s as invalid, usually 10/s. 99.7 % give the reason     │
-│ “text missing”, 0.3 % “text truncated”. classify, serve follow.              │
+│ “text missing”, 0.3 % “text truncated”. classify and serve follow.           │
 │ Look first at what feeds ingest: the source and its schema. Not at the       │
 │ model.                                                                       │
 │ ingest invalid  20 100/s  usual 10/s                                         │
@@ -88,7 +88,7 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     top, sentence, first, *numbers, judgement = shown(console).splitlines()
     assert top == "◆ ads / ingest: data pipeline broken since 03:12:20 UTC (opened)"
     assert sentence.startswith("ingest rejects 20 100/s as invalid, usually 10/s. 99.7 % give the reason")
-    assert sentence.endswith("“text missing”, 0.3 % “text truncated”. classify, serve follow.")
+    assert sentence.endswith("“text missing”, 0.3 % “text truncated”. classify and serve follow.")
     assert first == "Look first at what feeds ingest: the source and its schema. Not at the model."
     assert numbers == [
         "  ingest invalid 10/s -> 20 100/s",

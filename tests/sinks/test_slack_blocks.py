@@ -92,7 +92,8 @@ def test_a_bad_deployment_names_the_version_in_its_first_line() -> None:
     )
     assert message["blocks"][2]["text"]["text"] == (
         "*Look first* at version 2026.11.2; going back to 2026.11.1 is the quickest test. "
-        f"2026.11.2 went out at 03:13:20 UTC and explains 99{NB}% of the effect."
+        "2026.11.2 went out at <!date^1795230800^{time_secs}|03:13:20 UTC> "
+        f"and explains 99{NB}% of the effect."
     )
 
 
@@ -120,15 +121,26 @@ def test_a_reply_tells_only_what_is_new() -> None:
         f"Now: ingest: data pipeline broken, 97{NB}% likely.",
     ]
     assert message["text"] == f"ads / ingest: Half recovered: 10{NB}000/s."
-    ended = reply(changed(DATA, "resolved", "Nothing of the fault was learnt."))
-    assert texts(ended)[1] == (
-        f"*Resolved* at <!date^1795230770^{{time_secs}}|03:12:50 UTC>, after 30{NB}s. "
-        "Nothing of the fault was learnt."
-    )
+    ended = reply(changed(DATA, "resolved", "Resolved at 03:12:50 UTC after 30 s; none of it was learnt."))
+    assert texts(ended)[1:] == [
+        f"*Resolved* at <!date^1795230770^{{time_secs}}|03:12:50 UTC> after 30{NB}s; none of it was learnt."
+    ]
 
 
 def test_a_reply_without_words_says_how_it_stands() -> None:
     assert texts(reply(changed(DATA, "updated")))[1] == f"ingest: data pipeline broken, 97{NB}% likely"
+    assert texts(reply(changed(DATA, "resolved")))[1] == (
+        f"*Resolved* at <!date^1795230770^{{time_secs}}|03:12:50 UTC> after 30{NB}s."
+    )
+
+
+def test_times_are_never_cut_in_two() -> None:
+    for length in range(2900, 2990):
+        message = opened(
+            msgspec.structs.replace(DATA, look_first="x" * length, version_line="since 03:12:20 UTC")
+        )
+        text = texts(message)[3]
+        assert text.count("<") == text.count(">")
 
 
 def test_metadata_lets_a_program_find_the_message() -> None:
