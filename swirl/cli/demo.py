@@ -108,7 +108,7 @@ class _Play:
         """An act begins; the one before it ends."""
         self._end_act(now_ms)
         if self.acts and self.acts[-1].name in TITLES:
-            self.channel[f"at the end of “{self.acts[-1].name}”"] = self.read_slack()
+            self.channel[f"at the end of “{self.acts[-1].name}”"] = _newest(self.read_slack())
             self.metrics = self.metrics or self.scrape()
         self.acts.append(Played(act.name, now_ms, 0))
         if self.live is None:
@@ -256,6 +256,12 @@ def _scrape(url: str) -> list[str]:
     with urlopen(f"{url}/metrics", timeout=2) as answer:  # noqa: S310 - our own port on loopback
         found = answer.read().decode().splitlines()
     return [line for line in found if line.startswith(_EXCERPT)]
+
+
+def _newest(transcript: str) -> str:
+    """The last thread of a channel."""
+    channel, mark, thread = transcript.rpartition("\nSwirl: ")
+    return f"{channel.partition(chr(10))[0]}{mark}{thread}"
 
 
 def _close(play: _Play) -> int:

@@ -31,6 +31,8 @@ WIDTH = 80
 BAD, FOLLOWS, DIM, PLAIN = "bold red", "yellow", "bright_black", "default"
 _BAR, _SPARK, _CHANCE_BAR, _RIVALS = 12, 20, 10, 3
 _LINES = 9
+_OLD_MS = 5_000
+"""After so long without a window the screen says that it is old."""
 _INNER = WIDTH - 4
 
 
@@ -82,7 +84,12 @@ def draw(view: View, caption: Caption) -> RenderableType:
 
 
 def _head(view: View, caption: Caption) -> Table:
-    if view.open:
+    behind_ms = caption.now_ms - view.windows[-1].end_ms if view.windows else 0
+    if behind_ms > _OLD_MS:
+        state = Text.assemble(
+            ("– ", "bold"), (f"no window for {duration(behind_ms // 1000 * 1000)}", "bold reverse")
+        )
+    elif view.open:
         state = Text.assemble(
             ("◆ ", BAD), (f"{view.open} incident{'s' if view.open > 1 else ''} open", "bold")
         )

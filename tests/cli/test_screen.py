@@ -17,10 +17,15 @@ from tests.cli.effects import BROKEN, BUGGY, ONSET_MS, incident, opened, window
 CAPTION = Caption(2, 5, "The upstream has renamed “text” to “full_text”.", 25_000, ONSET_MS + 8_000)
 
 
-def lines(scene: Scene, caption: Caption = CAPTION, *, colour: bool = False) -> list[str]:
+def lines(
+    scene: Scene, caption: Caption = CAPTION, *, behind_ms: int = 1_000, colour: bool = False
+) -> list[str]:
+    view = scene.view()
+    if view.windows:
+        caption = replace(caption, now_ms=view.windows[-1].end_ms + behind_ms)
     out = io.StringIO()
     console = Console(file=out, width=80, force_terminal=colour, no_color=not colour, highlight=False)
-    console.print(draw(scene.view(), caption))
+    console.print(draw(view, caption))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -110,6 +115,11 @@ def test_the_model_is_the_root_where_it_is_to_blame() -> None:
     assert shown[8].endswith("usual 2–22")
     assert shown[9].endswith("◆ since 03:12:20")
     assert shown[10].endswith("◇ since 03:12:25")
+
+
+def test_an_old_screen_looks_old() -> None:
+    shown = lines(healthy(), behind_ms=12_400)
+    assert shown[0].startswith("Swirl ads  – no window for 12 s")
 
 
 def test_the_last_incident_stays_in_sight_when_it_is_over() -> None:

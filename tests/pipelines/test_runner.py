@@ -21,15 +21,17 @@ class Record:
         self.clock = ManualClock()
         self.batches: list[tuple[float, int]] = []
         self.began: list[tuple[str, float]] = []
-        self.lag_s = 0.0
+        self.lag_s = self.work_s = 0.0
         feed = Feed(TWEETS, np.array([0.5, 0.5]), seed)
         self.runner = Runner(feed, self.take, self.clock, self.sleep, rate)
         self.start = self.clock.now
 
     def take(self, lines: list[bytes]) -> None:
         self.batches.append((self.clock.now - self.start, len(lines)))
+        self.clock.advance(self.work_s)
 
     def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
         self.clock.advance(seconds + self.lag_s)
 
     def play(self, *seconds: float) -> None:
@@ -74,6 +76,13 @@ def test_a_slow_machine_gets_larger_batches_and_keeps_event_time() -> None:
     record.play(10.0, 10.0)
     assert 0.98 < sum(count for _, count in record.batches) / 200_000 < 1.02
     assert record.began[1][1] - record.began[0][1] < 10.2
+
+
+def test_work_that_takes_past_the_end_of_an_act_is_no_trouble() -> None:
+    record = Record()
+    record.work_s = 0.07
+    record.play(0.31, 0.33, 1.0)
+    assert all(0 <= at - due < 0.15 for (_, at), due in zip(record.began, (0.0, 0.31, 0.64), strict=True))
 
 
 def test_what_a_long_pause_missed_is_lost() -> None:

@@ -83,7 +83,7 @@ class Runner:
         while then < end:
             now = self._clock.ticks()
             due = now - (now - self._grid_ns) % _BATCH_NS + _BATCH_NS
-            self._sleep((min(due, end) - now) / 1e9)
+            self._sleep(max(0, min(due, end) - now) / 1e9)
             now = min(self._clock.ticks(), end)
             passed_s = min((now - then) / 1e9, _LONGEST_S)
             self._consume(self._feed.draw(self._due(passed_s)))
