@@ -20,6 +20,7 @@ __all__ = ["Column", "Columns", "Numbers", "column"]
 
 Column: TypeAlias = "NDArray[Any] | list[Any]"
 
+_MOST_RECORDS = 1 << 40
 _LATENCIES = 1024
 """A batch counts at most so often in the latency of its stage: more of the same number say nothing more."""
 
@@ -88,10 +89,7 @@ class Columns:
 
     def _count(self, records: int | Sized | None) -> int:
         if records is not None:
-            n = len(records) if isinstance(records, Sized) else int(records)
-            if n < 0:
-                raise ValueError(f"a batch of {n} records")
-            return n
+            return _sane(len(records) if isinstance(records, Sized) else int(records))
         parts = [*self._features.values(), *self._reasons.values(), self._at, self._predictions]
         for part in parts:
             if isinstance(part, (list, np.ndarray)):
@@ -207,10 +205,14 @@ def _reasons(invalid: Any) -> dict[str, Any]:
 
 def _mask(what: Any) -> int | NDArray[np.bool_]:
     if isinstance(what, (int, np.integer)) and not isinstance(what, bool):
-        if what < 0:
-            raise ValueError(f"{what} invalid records")
-        return int(what)
+        return _sane(int(what))
     return np.array(column(what), dtype=np.bool_)
+
+
+def _sane(n: int) -> int:
+    if not 0 <= n <= _MOST_RECORDS:
+        raise ValueError("a batch of less than no records, or of more than there can be")
+    return n
 
 
 def _features(features: Mapping[str, Any] | None) -> dict[str, Column]:

@@ -253,7 +253,9 @@ class Emitter:
             recorder.fold(offset, self._cover.end_ms, pause)
         for version in {id(r.version): r.version for r in self.gate.recorders}.values():
             version.forget()
-        self.gate.full = False
+        if not self._closed:
+            self.gate.full = False
+            self.gate.open(is_open=True)
 
     def _emit(self, *, goodbye: bool) -> None:
         now_ns = self.clock.time_ns()

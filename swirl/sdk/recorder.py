@@ -91,10 +91,12 @@ class Gate:
         """Whether there is room for one more. Wakes the emitter."""
         if self.full:
             return False
-        if sum(r.waiting() for r in self.recorders) >= self.most:
-            self.full = True
         self.pressure(ticks)
-        return not self.full
+        if sum(r.waiting() for r in self.recorders) < self.most:
+            return True
+        self.full = True
+        self.open(is_open=False)
+        return False
 
     def open(self, *, is_open: bool) -> None:
         """Let the hot path append by itself, up to a share of the room; closed, every record asks first."""
@@ -234,7 +236,7 @@ class Recorder:
             haul = _take(self.buffer, min(waiting, 3 * _HAUL))
             waiting -= len(haul)
             for first in range(0, len(haul), 3 * PIECE):
-                sums.add_records(haul[first : first + 3 * PIECE], offset, least_ms)
+                self._fold_piece(haul[first : first + 3 * PIECE], offset, least_ms)
                 if pause is not None:
                     pause()
         sums.add_counts(_take(self.counts), offset, least_ms)
@@ -248,6 +250,14 @@ class Recorder:
         if sums.large and self.judge is None:
             # Predictions are large: from now on they are made small within the call, not kept until the fold.
             self.judge = self.slim
+
+
+    def _fold_piece(self, piece: list[Any], offset: int, least_ms: int) -> None:
+        try:
+            self.sums.add_records(piece, offset, least_ms)
+        except Exception as error:  # noqa: BLE001 - one odd record must not stop the emitter
+            self.complain("fold", error)
+            self.gate.lost += len(piece) // 3
 
 
 def _take(tape: Tape, n: int | None = None) -> list[Any]:

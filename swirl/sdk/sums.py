@@ -252,7 +252,7 @@ class Sums:
         tally.numbers(f"feature:{name}", numbers)
 
     def _feature_name(self, name: object) -> str:
-        text = cap_label(name)
+        text = _name(name)
         if text not in self.features:
             if len(self.features) >= self._gate.labels:
                 return OVERFLOW
@@ -338,7 +338,7 @@ class Sums:
 
     def own_name(self, name: object) -> str:
         """A name of the user's own: capped, and counted with others where there are too many."""
-        text = cap_label(name)
+        text = _name(name)
         if text not in self._names:
             if len(self._names) >= self._gate.labels:
                 return OVERFLOW
@@ -361,6 +361,13 @@ class Sums:
                 tally.count("hook_errors", 1)
                 self.complain(f"metric {name!r}", error)
         return found
+
+
+def _name(name: object) -> str:
+    try:
+        return cap_label(name)
+    except Exception:  # noqa: BLE001 - whatever was given for a name, the host must not feel it
+        return "(unreadable)"
 
 
 def _as_float(value: Any) -> float:
