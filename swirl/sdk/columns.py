@@ -130,8 +130,8 @@ class Columns:
 
     def _add(self, sums: Sums, tally: Tally, n: int, where: NDArray[np.intp] | None) -> None:
         tally.count("records", n)
-        bad, mask = self._invalid(sums, tally, where)
-        tally.count("out", max(0, n - bad))
+        bad, mask = self._invalid(sums, tally, n, where)
+        tally.count("out", n - bad)
         if self.seconds > 0:
             tally.numbers("latency", np.full(min(n, _LATENCIES), self.seconds / self.records))
         if self._predictions is not None:
@@ -145,7 +145,7 @@ class Columns:
             sums.add_feature(tally, name, _numbers_or_features(sums, tally, _pick(values, where)))
 
     def _invalid(
-        self, sums: Sums, tally: Tally, where: NDArray[np.intp] | None
+        self, sums: Sums, tally: Tally, n: int, where: NDArray[np.intp] | None
     ) -> tuple[int, NDArray[np.bool_] | None]:
         """Count the invalid; how many of these rows, and the mask of all rows if there is one."""
         bad, union = 0, None
@@ -157,6 +157,7 @@ class Columns:
                 fresh = mask if union is None else mask & ~union
                 union = mask if union is None else mask | union
                 k = int(np.count_nonzero(fresh if where is None else fresh[where]))
+            k = min(k, n - bad)
             if k > 0:
                 bad += k
                 tally.count("invalid", k)

@@ -251,7 +251,6 @@ class Recorder:
             # Predictions are large: from now on they are made small within the call, not kept until the fold.
             self.judge = self.slim
 
-
     def _fold_piece(self, piece: list[Any], offset: int, least_ms: int) -> None:
         try:
             self.sums.add_records(piece, offset, least_ms)

@@ -119,7 +119,11 @@ def test_a_version_that_is_assigned_cuts_at_that_moment() -> None:
         for _ in range(int(version)):
             ingest()
     ads.emit_now()
-    assert [(p.version, p.counters["records"]) for p in inbox.slices("ingest")] == [("1", 1), ("2", 2), ("3", 3)]
+    assert [(p.version, p.counters["records"]) for p in inbox.slices("ingest")] == [
+        ("1", 1),
+        ("2", 2),
+        ("3", 3),
+    ]
 
 
 def test_a_version_function_that_raises_leaves_the_last_known_version() -> None:
@@ -171,7 +175,11 @@ def test_an_event_time_of_next_year_is_reported_but_moves_nothing() -> None:
         ingest(at)
     ads.emit_now()
     assert inbox.frames[0].covers == (0, (START - 5) * 1000)
-    assert [p.bucket_ms for p in inbox.slices("ingest")] == [0, (START - 5) * 1000, (START + 30_000_000) * 1000]
+    assert [p.bucket_ms for p in inbox.slices("ingest")] == [
+        0,
+        (START - 5) * 1000,
+        (START + 30_000_000) * 1000,
+    ]
 
 
 def test_where_only_some_stages_have_event_times_the_hosts_clock_says_what_is_covered() -> None:
@@ -333,7 +341,9 @@ def test_without_a_transport_no_thread_runs_and_what_overflows_is_dropped_and_co
         assert ads.flush(10) is True
     finally:
         transport.install(None)
-    total = sum(inbox.counter(s, "records") for s in ("ingest", "classify")) + inbox.counter("classify", "clicks")
+    total = sum(inbox.counter(s, "records") for s in ("ingest", "classify")) + inbox.counter(
+        "classify", "clicks"
+    )
     assert total + inbox.frames[-1].dropped == 5200
     ads.close(10)
 

@@ -155,7 +155,9 @@ def test_a_cancelled_coroutine_is_counted_and_stays_cancelled() -> None:
     assert inbox.category("fetch", "error") == {"CancelledError": 1}
 
 
-@pytest.mark.parametrize(("on_invalid", "refused", "raised"), [("pass", {"a": 1}, None), ("drop", None, None)])
+@pytest.mark.parametrize(
+    ("on_invalid", "refused", "raised"), [("pass", {"a": 1}, None), ("drop", None, None)]
+)
 def test_an_invalid_record_is_handed_on_or_dropped_as_the_user_chose(
     on_invalid: Any, refused: object, raised: object
 ) -> None:
@@ -361,7 +363,9 @@ def test_methods_static_and_class_methods_are_stages() -> None:
 
     model = Model("calm")
     mood: str = model.plain("x")
-    assert (mood, model.static("s"), Model.static("t"), model.static_outside("u")) == ("calm", "s", "t", "u")
+    assert (mood, model.static("s"), Model.static("t")) == ("calm", "s", "t")
+    # A type checker cannot know that this one is not bound; with @staticmethod outside it does.
+    assert model.static_outside("u") == "u"  # type: ignore[call-arg]
     assert model.of_class("x") == "Model"
     Model.plain.count("clicks", 2)
     ads.emit_now()
@@ -387,7 +391,7 @@ def test_callable_objects_builtins_and_bound_methods_are_stages() -> None:
     length = ads.stage(len)
     upper = ads.stage(name="upper")("abc".upper)
     later = ads.stage(name="later", predicts=True)(Later())
-    assert (model("x"), length([1, 2]), upper(), asyncio.run(later("y"))) == ("x", 2, "ABC", "y")  # type: ignore[arg-type]
+    assert (model("x"), length([1, 2]), upper(), asyncio.run(later("y"))) == ("x", 2, "ABC", "y")
     ads.emit_now()
     assert inbox.category("model", "label") == {"x": 1}
     assert inbox.category("later", "label") == {"y": 1}
@@ -585,7 +589,7 @@ def test_switched_off_a_stage_is_the_bare_function_with_the_same_offers() -> Non
         raise Invalid("empty line")
 
     stage = ads.stage(valid=lambda r: False, on_invalid="raise")(ingest)
-    assert stage is ingest  # type: ignore[comparison-overlap]
+    assert stage is ingest
     with pytest.raises(Invalid):
         stage("x")
     stage.count("clicks")
