@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,10 @@ class LocalEngine:
             self._web = serve(application(registry, live=self._live, ready=self._ready), self._watch.http)
         if self._folder is not None:
             self._server = ShareServer(self._folder.socket_path, loop.put)
+        for effect in monitor.standing():
+            exporter.handle(effect)
+            if isinstance(effect, VerdictChanged):
+                self._tell(effect.pipeline, effect.verdict)
         loop.start()
 
     def _become_client(self) -> None:
@@ -199,14 +204,22 @@ class LocalEngine:
         names = self._monitor.pipelines if self._monitor is not None else ()
         return self._loop is not None, f"watching {', '.join(names) or 'nothing yet'}"
 
-    def drain(self, timeout: float = 5.0) -> bool:
-        """Wait until all frames are folded and all effects delivered."""
+    def folded(self, timeout: float = 5.0) -> bool:
+        """Wait until all frames that have come are folded; False if that took longer than ``timeout`` seconds."""
         loop = self._loop
-        folded = loop is None or loop.drain(timeout)
+        return loop is None or loop.drain(timeout)
+
+    def drain(self, timeout: float = 5.0) -> bool:
+        """Wait until all frames are folded and all effects delivered; ``timeout`` seconds for each of the two."""
+        folded = self.folded(timeout)
         return all([folded, *(outlet.drain(timeout) for outlet in self._outlets)])
 
     def close(self, timeout: float = 1.0) -> None:
-        """Fold what has come, save the state, give the sinks their last chance, and stop."""
+        """Fold what has come, save the state, give the sinks their last chance, and stop.
+
+        Args:
+            timeout: seconds for all of it, nearly.
+        """
         with self._role:
             if self._closed:
                 return
@@ -214,6 +227,7 @@ class LocalEngine:
             _engines.discard(self)
             if transport.installed() is self:
                 transport.install(None)
+            deadline = time.monotonic() + timeout
             if self._client is not None:
                 self._client.close()
             if self._server is not None:
@@ -221,7 +235,7 @@ class LocalEngine:
             if self._loop is not None:
                 self._loop.close(timeout)
             for outlet in self._outlets:
-                outlet.close(timeout)
+                outlet.close(max(0.1, deadline - time.monotonic()))
             if self._web is not None:
                 self._web.close()
             if self._folder is not None:

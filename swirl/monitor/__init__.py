@@ -111,6 +111,10 @@ class Monitor:
     def _new(self, name: str) -> PipelineMonitor:
         return PipelineMonitor(name, self._settings, self._detectors)
 
+    def standing(self) -> list[Effect]:
+        """How all pipelines stand, for those who must know it after a restart; told before, so not to be told again."""
+        return [effect for pipeline in self._pipelines.values() for effect in pipeline.standing()]
+
     def snapshot(self) -> bytes:
         """All state, from which :meth:`restore` goes on exactly."""
         pipelines = {name: pipeline.snapshot() for name, pipeline in self._pipelines.items()}

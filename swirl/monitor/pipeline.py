@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from swirl.effect import Effect, Health, VerdictChanged, WindowClosed
+from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, WindowClosed
 from swirl.frame import Definition, Frame, StageDefinition
 from swirl.history import LENGTH, History, StageCounts, WindowCounts
 from swirl.incident.life import Anomaly, Incidents
@@ -285,6 +285,14 @@ class PipelineMonitor:
             self._closed[start] = (window, closed)
             told.append(closed)
         return told
+
+    def standing(self) -> list[Effect]:
+        """How things stand: the last window, an open incident, the verdict."""
+        effects: list[Effect] = [closed for _, (_, closed) in sorted(self._closed.items())[-1:]]
+        incident = self._incidents.incident
+        if incident is not None:
+            effects.append(IncidentChanged("updated", incident))
+        return [*effects, VerdictChanged(self.name, self._incidents.verdict)]
 
     # -- state ---------------------------------------------------------------------------------------------------
 

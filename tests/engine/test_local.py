@@ -1,0 +1,271 @@
+"""The local engine: state that outlives a restart, sinks that may fail, processes that share a watch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+import swirl
+from swirl.effect import Effect, IncidentChanged, WindowClosed
+from swirl.engine.local import LocalEngine, watch
+from swirl.errors import SettingsError
+from swirl.sdk import transport
+from swirl.settings import WatchSettings
+from swirl.testing.clock import ManualClock
+from swirl.testing.slack import SlackStandIn
+from tests.engine.shop import QUIET, SETTINGS, Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Ears:
+    """A sink that remembers."""
+
+    name = "ears"
+
+    def __init__(self) -> None:
+        self.effects: list[Effect] = []
+
+    def handle(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(e.transition, e.incident.title) for e in self.effects if isinstance(e, IncidentChanged)]
+
+
+class Broken:
+    """A sink that never works."""
+
+    name = "broken"
+
+    def handle(self, effect: Effect) -> None:
+        raise ConnectionError("no such host")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_installed() -> Iterator[None]:
+    yield
+    engine = transport.installed()
+    if isinstance(engine, LocalEngine):
+        engine.close()
+    transport.install(None)
+
+
+def test_a_fault_is_told_and_the_pipeline_learns_its_verdict(clock: ManualClock) -> None:
+    ears = Ears()
+    engine = LocalEngine(SETTINGS, QUIET, sinks=[Broken(), ears], clock=clock)
+    engine.start()
+    shop = Shop(engine, clock)
+    shop.run(500)
+    assert ears.told == []
+    assert shop.pipeline.verdict.state == "healthy"
+    shop.broken = 0.6
+    shop.run(30)
+    assert ("opened", "check: data pipeline broken") in ears.told
+    assert shop.pipeline.verdict.state == "tripped"
+    assert shop.pipeline.verdict.stage == "check"
+    shop.broken = 0.01
+    shop.run(120)
+    assert ears.told[-1] == ("resolved", "check: data pipeline broken")
+    assert shop.pipeline.verdict.state == "healthy"
+    engine.close()
+
+
+def test_a_restart_with_a_new_version_is_a_deployment_that_can_be_blamed(clock: ManualClock, tmp_path: Path) -> None:
+    first = LocalEngine(SETTINGS, QUIET, clock=clock, state=tmp_path)
+    first.start()
+    shop = Shop(first, clock, version="1")
+    shop.run(500)
+    shop.pipeline.close()
+    first.close(5)
+
+    ears = Ears()
+    second = LocalEngine(SETTINGS, QUIET, sinks=[ears], clock=clock, state=tmp_path)
+    second.start()
+    clock.advance(20)
+    shop = Shop(second, clock, version="2", emitter=b"f" * 16)
+    shop.swapped = True
+    shop.run(60)
+    second.close(5)
+    assert ears.told[0] == ("opened", "score: bad deployment")
+    incident = next(e.incident for e in ears.effects if isinstance(e, IncidentChanged))
+    assert (incident.version, incident.version_before) == ("2", "1")
+
+
+def test_after_a_restart_the_exporter_and_the_pipeline_know_what_was_open(clock: ManualClock, tmp_path: Path) -> None:
+    first = LocalEngine(SETTINGS, QUIET, clock=clock, state=tmp_path)
+    first.start()
+    shop = Shop(first, clock)
+    shop.run(500)
+    shop.broken = 0.6
+    shop.run(30)
+    first.close(5)
+    shop.pipeline.verdict = swirl.Verdict()
+    second = LocalEngine(SETTINGS, WatchSettings(http="127.0.0.1:0"), clock=clock, state=tmp_path)
+    second.start()
+    with urllib.request.urlopen(second.http + "/metrics", timeout=10) as answer:
+        body: bytes = answer.read()
+    second.close(5)
+    assert 'swirl_incident_open{cause="data pipeline broken"' in body.decode()
+    assert 'swirl_verdict{pipeline="shop",state="tripped"} 1' in body.decode()
+    assert 'swirl_records_total{pipeline="shop"' in body.decode()
+    assert shop.pipeline.verdict.state == "tripped"
+
+
+def test_a_state_that_cannot_be_read_is_set_aside(clock: ManualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "monitor.state").write_bytes(b"junk")
+    engine = LocalEngine(SETTINGS, QUIET, clock=clock, state=tmp_path)
+    engine.start()
+    engine.close()
+    assert (tmp_path / "monitor.state.unreadable").read_bytes() == b"junk"
+    assert "learning starts anew" in caplog.text
+
+
+def test_slack_hears_of_a_fault_through_the_real_client_and_a_restart_keeps_the_thread(clock: ManualClock, tmp_path: Path) -> None:
+    with SlackStandIn(channels=("#ops",)) as slack:
+        settings = WatchSettings(http="", slack_token=slack.token, slack_channel="#ops", slack_url=slack.url)
+        engine = LocalEngine(SETTINGS, settings, clock=clock, state=tmp_path)
+        engine.start()
+        shop = Shop(engine, clock)
+        shop.run(500)
+        shop.broken = 0.6
+        shop.run(30)
+        assert engine.drain(10)
+        assert "check: data pipeline broken" in slack.transcript()
+        engine.close(5)
+        engine = LocalEngine(SETTINGS, settings, clock=clock, state=tmp_path)
+        engine.start()
+        shop.engine = engine
+        shop.pipeline.rebind(clock=clock, transport=engine, threaded=False, emitter=b"e" * 16)
+        shop.broken = 0.01
+        shop.run(120)
+        assert engine.drain(10)
+        engine.close(5)
+        assert len(slack.threads) == 1
+        assert "resolved" in slack.transcript()
+
+
+def test_metrics_and_health_are_served(clock: ManualClock) -> None:
+    engine = LocalEngine(SETTINGS, WatchSettings(http="127.0.0.1:0"), clock=clock)
+    engine.start()
+    Shop(engine, clock).run(40)
+    assert engine.drain(10)
+
+    def page(path: str) -> str:
+        with urllib.request.urlopen(engine.http + path, timeout=10) as answer:
+            body: bytes = answer.read()
+            return body.decode()
+
+    metrics = page("/metrics")
+    assert 'swirl_records_total{pipeline="shop",stage="check",version="1"}' in metrics
+    assert "process_resident_memory_bytes" in metrics
+    assert "last progress" in page("/livez")
+    assert "watching shop" in page("/readyz")
+    engine.close()
+    assert engine.http == ""
+
+
+def test_a_setting_that_is_unknown_or_unusable_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="windows_seconds"):
+        watch(windows_seconds=5)
+    with pytest.raises(SettingsError, match="SWIRL_WINDOW_SECONDS"):
+        watch(window_seconds=-1)
+    with pytest.raises(SettingsError, match="SWIRL_SLACK_CHANNEL"):
+        watch(slack_token="xoxb-1", state=str(tmp_path), http="")
+
+
+def test_the_second_watch_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    one = watch(state=str(tmp_path / "a"), http="")
+    two = watch(state=str(tmp_path / "b"), http="")
+    assert not one.watches or one._closed
+    assert two.watches
+    assert transport.installed() is two
+    two.close()
+    assert transport.installed() is None
+
+
+WORKER = """
+import sys, time, swirl
+from swirl.engine.local import watch
+from swirl.settings import EmitterSettings
+pipeline = swirl.Pipeline("shop", settings=EmitterSettings(flush_seconds=0.1))
+
+@pipeline.stage
+def check(order):
+    return order
+
+engine = watch(state=sys.argv[1], http="", window_seconds=1, lateness_seconds=0)
+print("watches" if engine.watches else "sends", flush=True)
+while True:
+    check(1)
+    time.sleep(0.005)
+    if engine.watches and sys.argv[2] == "successor":
+        names = engine._monitor.pipelines
+        if names:
+            print("took over", flush=True)
+            sys.argv[2] = "done"
+"""
+
+
+def start(state: Path, role: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", WORKER, str(state), role], stdout=subprocess.PIPE, text=True)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_processes_share_a_watch_and_one_takes_over_when_it_is_killed(tmp_path: Path) -> None:
+    first = start(tmp_path, "first")
+    assert line(first) == "watches"
+    second = start(tmp_path, "successor")
+    try:
+        assert line(second) == "sends"
+        first.kill()
+        first.wait(10)
+        assert line(second) == "took over"
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.wait(10)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def test_a_forked_child_sends_to_its_parent(tmp_path: Path) -> None:
+    ears = Ears()
+    engine = watch(state=str(tmp_path), http="", sinks=[ears], window_seconds=1, lateness_seconds=0, silence_seconds=0.5)
+    pipeline = swirl.Pipeline("forked")
+
+    @pipeline.stage
+    def work(x: int) -> int:
+        return x
+
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        for number in range(7):
+            work(number)
+        os._exit(0 if pipeline.flush(10) and not engine.watches else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    deadline = time.monotonic() + 20
+    while not any(isinstance(e, WindowClosed) and e.totals for e in ears.effects) and time.monotonic() < deadline:
+        engine.drain(1)
+        time.sleep(0.05)
+    last = [e for e in ears.effects if isinstance(e, WindowClosed)][-1]
+    assert last.totals["work"][""].records == 7
+    engine.close()
