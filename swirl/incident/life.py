@@ -110,11 +110,6 @@ class Incidents:
         return case is not None and case.phase != "excused"
 
     @property
-    def incident(self) -> Incident | None:
-        """The open incident."""
-        return self._state.case.incident if self._state.case is not None else None
-
-    @property
     def verdict(self) -> Verdict:
         """What the pipeline was told last."""
         return self._state.verdict
@@ -276,10 +271,16 @@ class Incidents:
         settles = not case.settled and (known or case.seen >= NAMING_WINDOWS)
         same = (told.cause, told.stage) == (incident.cause, incident.stage)
         changes_mind = not same and known and diagnosis.cause_probability >= SURE
-        grown = same and case.seen == REVISED_WINDOWS and _grown(incident.evidence, told.evidence)
+        grown = (
+            same and case.seen == REVISED_WINDOWS and _grown(incident.evidence, told.evidence[: told.moved])
+        )
         if not (settles or changes_mind or grown):
             return self._widen(case, present, incident)
-        reply = f"In full now: {_said(told.evidence)}." if same and not settles else _reply(incident, told)
+        reply = (
+            f"In full now: {_said(told.evidence[: told.moved])}."
+            if same and not settles
+            else _reply(incident, told)
+        )
         case.settled = True
         case.cause = diagnosis.cause if known else UNKNOWN
         case.covered = sorted({*case.covered, *told.covered})
@@ -406,7 +407,6 @@ def _grown(before: Sequence[Evidence], after: Sequence[Evidence]) -> bool:
     return any(
         line.name not in told or abs(line.now_value - line.usual_value) > _FULLER * abs(told[line.name])
         for line in after
-        if line.root or line.usual != line.now
     )
 
 
@@ -442,5 +442,6 @@ def _beyond_diagnosis(key: SeriesKey, diagnosis: Diagnosis) -> Told:
         version_line="",
         second="",
         reasons=(),
+        moved=0,
         covered=frozenset({residual_key(key)}),
     )

@@ -51,6 +51,8 @@ class Told:
     version_line: str
     second: str
     reasons: tuple[tuple[str, float], ...]
+    moved: int
+    """How many of the figures moved; the others stand there because they did not."""
     covered: frozenset[SeriesKey]
     """Series that this explanation covers; what else becomes anomalous is news."""
 
@@ -89,7 +91,8 @@ class _Telling:
 
     def told(self) -> Told:
         keys = self.keys()
-        evidence = self.lines(keys)
+        moved, quiet = self.lines(keys), self.quiet_lines(keys)
+        evidence = [*moved, *quiet]
         version = self.hypothesis.version if self.cause == "bad_deployment" else None
         return Told(
             cause=words_of(self.cause),
@@ -105,16 +108,14 @@ class _Telling:
             version_line=self.version_line(),
             second=self.second(),
             reasons=self.reasons(),
+            moved=len(moved),
             covered=frozenset(self.explained()),
         )
 
     def explained(self) -> list[SeriesKey]:
         """The series that the explanation covers, in graph order."""
-        gains = self.hypothesis.gains
-        if gains and self.cause != UNKNOWN:
-            keys = [k for k, gain in gains.items() if gain > _MATERIAL]
-        else:
-            keys = [k for k, z in self.d.z.items() if abs(z) > LOUD]
+        keys = [k for k, gain in self.hypothesis.gains.items() if gain > _MATERIAL]
+        keys = keys or [k for k, z in self.d.z.items() if abs(z) > LOUD]
         return sorted(keys, key=lambda k: (self.r.graph.place(k.stage), self.order(k)))
 
     def order(self, key: SeriesKey) -> tuple[int, float]:
@@ -172,20 +173,20 @@ class _Telling:
         return evidence_of(figure, usual, now, root=self.is_root(key), onset_ms=onset)
 
     def lines(self, keys: list[SeriesKey]) -> list[Evidence]:
-        """The figures that are shown, and one that did not move where people would look in vain."""
+        """The figures that moved."""
         lines = [self.line(k) for k in keys]
         names = [line.name for line in lines]
         lines = [line for i, line in enumerate(lines) if line.name not in names[:i]]
         predicting = [s for s in self.r.graph.stages if SeriesKey(s, "prediction_ratio") in self.r.series]
-        if len(predicting) > 1:
-            lines = [self._told_apart(line) for line in lines]
-        if self.cause in ("bad_deployment", "unversioned_change", "concept_shift", "downstream_broken"):
-            upstream = [*self.r.graph.ancestors.get(self.stage, ()), self.stage]
-            quiet = [
-                k for s in upstream if (k := SeriesKey(s, "invalid_ratio")) in self.r.series and k not in keys
-            ]
-            lines += [self.line(k) for k in quiet[:1]]
-        return lines
+        return [self._told_apart(line) for line in lines] if len(predicting) > 1 else lines
+
+    def quiet_lines(self, keys: list[SeriesKey]) -> list[Evidence]:
+        """A figure that did not move, where people would look in vain."""
+        if self.cause not in ("bad_deployment", "unversioned_change", "concept_shift", "downstream_broken"):
+            return []
+        upstream = [*self.r.graph.ancestors.get(self.stage, ()), self.stage]
+        invalid = [SeriesKey(s, "invalid_ratio") for s in upstream]
+        return [self.line(k) for k in invalid if k in self.r.series and k not in keys][:1]
 
     @staticmethod
     def _told_apart(line: Evidence) -> Evidence:
