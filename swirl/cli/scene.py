@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import isfinite, nan
+from statistics import median_low
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from swirl.effect import IncidentChanged, SeriesKey, State, WindowClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from swirl.effect import Effect, Health, Incident
 
@@ -38,6 +39,7 @@ CLICKS = SeriesKey("serve", "count", "clicks")
 
 _SHOWN = (ARRIVED, INVALID, CLASSIFIED, POSITIVE, ADS, CLICKS)
 _REMEMBERED = 600
+_BEFORE = 9
 
 
 class Reading(NamedTuple):
@@ -55,18 +57,20 @@ class Glance:
 
     Attributes:
         start_ms, end_ms: event time.
-        whole: it was covered to its full length.
         readings: of the series that the screen shows.
         judged: how many series have limits by now.
-        alarm: one of them raised an alarm.
+        whole: it was covered to its full length.
+        alarm: one of its series raised an alarm.
+        held: an incident was open.
     """
 
     start_ms: int
     end_ms: int
-    whole: bool
     readings: dict[SeriesKey, Reading]
     judged: int
+    whole: bool
     alarm: bool
+    held: bool
 
     def value(self, key: SeriesKey) -> float:
         """Of a series, NaN where it was not measured."""
@@ -79,7 +83,7 @@ class View:
 
     Attributes:
         windows: oldest first.
-        usual: the last reading of each series outside of incidents: bands are frozen while one is open.
+        usual: each series before the incident that is open, or lately: median and limits.
         incident: the newest that is open, or None.
         open: how many are open.
         resolved: the newest that is over, or None.
@@ -123,7 +127,6 @@ class Scene:
         self._now_ms = now_ms
         self._lock = Lock()
         self._windows: deque[Glance] = deque(maxlen=_REMEMBERED)
-        self._usual: dict[SeriesKey, Reading] = {}
         self._incidents: dict[str, Incident] = {}
         self._health: Health | None = None
         self._seen: set[str] = set()
@@ -152,7 +155,8 @@ class Scene:
             still = [incident for incident in found if incident.state == "open"]
             over = [incident for incident in found if incident.state == "resolved"]
             newest, ended = (still[-1] if still else None), (over[-1] if over else None)
-            return View(tuple(self._windows), dict(self._usual), newest, len(still), ended, self._health)
+            windows = tuple(self._windows)
+            return View(windows, _usual(windows, newest), newest, len(still), ended, self._health)
 
     def _close(self, window: WindowClosed) -> None:
         points = {point.key: point for point in window.points()}
@@ -163,15 +167,28 @@ class Scene:
         }
         judged = sum(point.state >= State.NORMAL for point in points.values())
         alarm = any(point.state is State.ANOMALY for point in points.values())
-        glance = Glance(window.start_ms, window.end_ms, window.whole, readings, judged, alarm=alarm)
+        held = any(incident.state == "open" for incident in self._incidents.values())
+        glance = Glance(
+            window.start_ms, window.end_ms, readings, judged, whole=window.whole, alarm=alarm, held=held
+        )
         self._windows.append(glance)
         self.news.append(glance)
         self._health = window.health
-        if window.whole and not any(incident.state == "open" for incident in self._incidents.values()):
-            self._remember(readings)
 
-    def _remember(self, readings: dict[SeriesKey, Reading]) -> None:
-        """Bands as they were while all was well. The window of an alarm comes before its incident does."""
-        if any(reading.state in (State.ANOMALY, State.HELD) for reading in readings.values()):
-            return
-        self._usual.update((key, reading) for key, reading in readings.items() if isfinite(reading.value))
+
+def _usual(windows: Sequence[Glance], incident: Incident | None) -> dict[SeriesKey, Reading]:
+    """Medians, so that a window which holds the first moments of a fault does not count."""
+    end_ms = incident.onset_ms if incident is not None else windows[-1].end_ms if windows else 0
+    calm = [w for w in windows if w.whole and not w.alarm and not w.held and w.end_ms <= end_ms][-_BEFORE:]
+    found: dict[SeriesKey, Reading] = {}
+    for key in _SHOWN:
+        readings = [window.readings[key] for window in calm if key in window.readings]
+        if readings:
+            value, low, high = (_median([r[column] for r in readings]) for column in range(3))
+            found[key] = Reading(value, low, high, State.NORMAL)
+    return found
+
+
+def _median(values: Iterable[float]) -> float:
+    known = [value for value in values if isfinite(value)]
+    return median_low(known) if known else nan

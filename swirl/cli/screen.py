@@ -16,7 +16,6 @@ from rich.text import Text
 
 from swirl.cli import figures
 from swirl.cli.scene import ADS, ARRIVED, CLASSIFIED, CLICKS, INVALID, POSITIVE, Reading
-from swirl.effect import State
 from swirl.sinks.wording import clock_time, cut, duration, plain, probability, reasons
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ WIDTH = 80
 BAD, FOLLOWS, DIM, PLAIN = "bold red", "yellow", "bright_black", "default"
 _BAR, _SPARK, _CHANCE_BAR, _RIVALS = 12, 20, 10, 3
 _LINES = 9
+_SHOWS = 0.2
+"""A change by less than this share of the usual is not marked on the screen."""
 _OLD_MS = 5_000
 """After so long without a window the screen says that it is old."""
 _INNER = WIDTH - 4
@@ -138,15 +139,9 @@ def _standing(view: View, node: _Node) -> tuple[str, str]:
     if incident is not None:
         if incident.stage == node.stage:
             return "◆ root cause", BAD
-        if node.stage in incident.follows or (node.stage == "clicks" and _clicks_follow(incident)):
+        if node.stage in _suffering(incident):
             return "◇ follows", FOLLOWS
     return ("◔ learning", DIM) if view.learning else ("○ healthy", DIM)
-
-
-def _clicks_follow(incident: Incident) -> bool:
-    return "serve" in {incident.stage, *incident.follows} or any(
-        "click" in each.name for each in incident.evidence
-    )
 
 
 class _Line(NamedTuple):
@@ -191,30 +186,29 @@ def _number(view: View, line: _Line) -> tuple[Text, Text, Text, Text, Text]:
 
 
 def _mark(view: View, line: _Line, now: Reading) -> tuple[Text, str]:
-    """``◆ since 03:12:20`` at the root, ``◇`` where it follows, nothing where all is as usual."""
+    """``◆ since 03:12:20`` at the root, ``◇`` where it follows and shows, nothing where all is as usual."""
     incident = view.incident
-    piece = None
-    if incident is not None:
-        piece = next((e for e in incident.evidence if (e.stage, e.metric) in _same(line.key)), None)
-    out = now.state in (State.ANOMALY, State.HELD) or _outside(now.value, view.usual.get(line.key, Reading()))
-    if incident is None or (piece is None and not out):
+    if incident is None or line.stage not in _suffering(incident):
         return Text(""), PLAIN
-    root = incident.stage == line.stage
-    since_ms = (piece.onset_ms if piece else 0) or incident.onset_ms
-    style = BAD if root else FOLLOWS
-    return Text(f"{'◆' if root else '◇'} since {clock_time(since_ms).removesuffix(' UTC')}", style), style
+    usual = view.usual.get(line.key, Reading()).value
+    if not abs(now.value - usual) > _SHOWS * usual:
+        return Text(""), PLAIN
+    piece = next((e for e in incident.evidence if (e.stage, e.metric) in _same(line.key)), None)
+    since = clock_time((piece.onset_ms if piece else 0) or incident.onset_ms).removesuffix(" UTC")
+    mark, style = ("◆", BAD) if incident.stage == line.stage else ("◇", FOLLOWS)
+    return Text(f"{mark} since {since}", style), style
+
+
+def _suffering(incident: Incident) -> set[str]:
+    """The root and what follows from it; clicks come after serve."""
+    found = {incident.stage, *incident.follows}
+    return found | {"clicks"} if "serve" in found else found
 
 
 def _same(key: SeriesKey) -> set[tuple[str, str]]:
     """Under which metrics an incident may speak of a figure."""
     also = {"invalid": "invalid_ratio", "count": "ratio"}.get(key.metric, key.metric)
     return {(key.stage, key.metric), (key.stage, also)}
-
-
-def _outside(value: float, usual: Reading) -> bool:
-    """Clearly so: bands move a little from one window to the next."""
-    margin = (usual.high - usual.low) / 2
-    return value < usual.low - margin or value > usual.high + margin
 
 
 def _now(view: View, key: SeriesKey) -> Reading:
@@ -247,11 +241,12 @@ def _wrapped(text: str, most: int) -> list[str]:
 
 def _sentence(incident: Incident) -> str:
     """What it is, what speaks for it, what follows."""
-    moved = [e for e in incident.evidence if e.usual and e.now and e.stage != incident.stage]
+    moved = [e for e in incident.evidence if e.usual and e.now and e.stage in incident.follows]
     follows = ", ".join(f"{plain(e.name)} {plain(e.usual)} → {plain(e.now)}" for e in moved[:3])
-    parts = [plain(incident.sentence), reasons(incident), plain(incident.version_line)]
-    parts += [f"The rest follows: {follows}."] if follows else []
-    return " ".join(part for part in parts if part)
+    versions = plain(incident.version_line)
+    parts = [plain(incident.sentence), reasons(incident), versions[:1].upper() + versions[1:]]
+    parts += [f"The rest follows: {follows}"] if follows else []
+    return " ".join(part.rstrip(".") + "." for part in parts if part)
 
 
 def _causes(incident: Incident, most: int) -> Table:

@@ -21,12 +21,14 @@ def test_revised_windows_are_left_out() -> None:
     assert not scene.view().windows
 
 
-def test_what_is_usual_is_frozen_while_an_incident_is_open() -> None:
+def test_what_is_usual_is_what_was_before_the_incident() -> None:
     scene = Scene(lambda: ONSET_MS)
-    scene.handle(window(ONSET_MS - 1_000))
+    for back in range(5, 0, -1):
+        scene.handle(window(ONSET_MS - back * 1_000, BROKEN if back == 1 else None))
     scene.handle(window(ONSET_MS, BROKEN, state=State.ANOMALY))
     scene.handle(opened(incident()))
-    scene.handle(window(ONSET_MS + 1_000, BROKEN, state=State.CALM))
+    for later in range(1, 20):
+        scene.handle(window(ONSET_MS + later * 1_000, BROKEN, state=State.CALM))
     view = scene.view()
     assert view.usual[INVALID].value == 10
     assert view.usual[CLICKS].high == 2_290
