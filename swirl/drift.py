@@ -110,8 +110,12 @@ def cell_edges(baseline: Distribution) -> list[float]:
 
 def cell_counts(sample: Distribution, edges: list[float]) -> Array:
     """How many values lie in each cell, shape ``(len(edges) + 1,)``."""
-    ranks = sample.cdf(edges) if edges else np.empty(0)
-    return np.diff(np.concatenate(((0.0,), ranks, (1.0,)))) * sample.count
+    shares = np.ones(len(edges) + 1)
+    if edges:
+        ranks = sample.cdf(edges)
+        shares[:-1] = ranks
+        shares[1:] -= ranks
+    return shares * sample.count
 
 
 def label_cells(baseline: Mapping[str, int], sample: Mapping[str, int]) -> tuple[Array, Array]:

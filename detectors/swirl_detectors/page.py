@@ -108,8 +108,8 @@ class Page:
         season, known = self.profile.now(state, rows, start_ms, window_ms)
         step = self._step = whiten.whiten(kind, state, value, weight, season, known)
         step.ready = ready = self._ready(state, step)
-        # What is far off before the warm-up is over would be most of what is known: it is not learnt.
-        step.odd = ~ready & (np.abs(step.z) > _ODD + 3 * np.abs(state.model_skew))
+        # Before the warm-up is over what is far off would be most of what is known; in an incident it is the fault.
+        step.odd = (~ready | (state.held > 0)) & (np.abs(step.z) > _ODD + 3 * np.abs(state.model_skew))
         limit, down, up = cusum.bounds(state, step, rising_only=self._rising_only)
         ends = whiten.to_value(kind, state, step, np.array((np.zeros_like(up), down, up)))
         judged = state.points >= whiten.FIRST
@@ -153,7 +153,10 @@ class Page:
         held = state.held > 0
         if held.any():
             count = np.minimum(state.recent_points + 1, _RECENT)
-            state.recent += np.where(held, (step.value - step.forecast - state.recent) / count, 0.0)
+            off = step.value - step.forecast - state.recent
+            state.recent += np.where(held, off / count, 0.0)
+            square = off * (step.value - step.forecast - state.recent)
+            state.recent_square += np.where(held, (square - state.recent_square) / count, 0.0)
             state.recent_points[:] = np.where(held, count, state.recent_points)
 
     def learn(self, rows: NDArray[np.intp] | None) -> float:
@@ -208,6 +211,7 @@ class Page:
         state.peak[:, fresh] = 0.0
         state.recent[fresh] = 0.0
         state.recent_points[fresh] = 0.0
+        state.recent_square[fresh] = 0.0
 
     def release(self, rows: NDArray[np.intp], *, adopt: bool) -> None:
         """The incident of the rows is over."""
@@ -232,12 +236,13 @@ class Page:
         state.weight *= np.minimum(1.0, _ADOPTED / np.maximum(state.points, 1.0))
         state.points[:] = np.minimum(state.points, _ADOPTED)
         state.spread *= np.minimum(1.0, _ADOPTED_SPREAD / np.maximum(state.spread[1], 1.0))
-        # A series that had never moved knows nothing of its own scale.
-        still = (self._kind not in whiten.COUNTED) & (state.scale2 <= 1e-4)
-        state.scale2[still] = 1.0
-        points = np.where(still, 0.0, _ADOPTED_SPREAD)
-        state.scale_points[:] = np.minimum(state.scale_points, points)
-        state.variance_points[:] = np.minimum(state.variance_points, points)
+        if self._kind not in whiten.COUNTED:
+            # The new normal may be wilder than the old one, and a series that never moved knows nothing of its scale.
+            wilder = state.recent_square > state.variance
+            state.variance[:] = np.maximum(state.variance, state.recent_square)
+            state.scale2[wilder] = 1.0
+            state.variance_points[:] = np.minimum(state.variance_points, _RECENT)
+        state.scale_points[:] = np.minimum(state.scale_points, _RECENT)
         for gathered in (state.lags, state.evidence, state.peak, state.recent, state.recent_points):
             gathered[:] = 0.0
         return moved

@@ -50,7 +50,8 @@ _LARGEST_COUNT = 1e15
 ) = range(14)
 _SUMS = slice(14, 14 + _HOURS)
 _VISITS = slice(14 + _HOURS, 14 + 2 * _HOURS)
-_HEIGHT = 14 + 2 * _HOURS
+_EMPTY = slice(14 + 2 * _HOURS, 14 + 3 * _HOURS)
+_HEIGHT = 14 + 3 * _HOURS
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class SilenceBank:
         table = self._table[:, rows]
         expected = _expected(table, points.start_ms)
         empty = ok & (count == 0) & (table[_POINTS] > 0)
-        worth = _worth(table, expected)
+        worth = np.minimum(_worth(table, expected), _usual(table, points.start_ms))
         ready = (table[_POINTS] >= self._warm_up) & (table[_POINTS] * table[_MEAN] >= _EXPECTED_EVENTS)
         limit = table[_LIMIT] + np.where(ready, 0.0, _EXTRA)
         onset = np.where(table[_RUN] > 0, table[_ONSET], float(points.start_ms))
@@ -189,6 +190,7 @@ class SilenceBank:
         sums, visits = table[_SUMS], table[_VISITS]
         sums[hour] = sums[hour] * fade + count
         visits[hour] = visits[hour] * fade + 1
+        table[_EMPTY][hour] = table[_EMPTY][hour] * fade + (count == 0)
         self.expected_alarms += float(table[_SPENDS].sum())
         self._table[:, rows] = table
 
@@ -277,6 +279,13 @@ def _expected(table: Array, start_ms: int) -> Array:
     hour = _hour(start_ms)
     sums, visits = table[_SUMS][hour], table[_VISITS][hour]
     return np.asarray((sums + _HOUR_WORTH * table[_MEAN]) / (visits + _HOUR_WORTH))
+
+
+def _usual(table: Array, start_ms: int) -> Array:
+    """Nats of an empty window by how many of this hour were empty; infinite while none was."""
+    hour = _hour(start_ms)
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.log(table[_EMPTY][hour] / (table[_VISITS][hour] + 1)))
 
 
 def _worth(table: Array, expected: Array) -> Array:

@@ -46,7 +46,8 @@ class State:
         bin, bin_sum, bin_points: the quarter of an hour being collected; -1 for none.
         bins_known: that were seen on an earlier day.
         profile_mean: mean of the profile.
-        recent, recent_points: mean of value minus forecast over the last windows in which the series was held.
+        recent, recent_points, recent_square: value minus forecast over the last windows in which the series was held:
+            mean, how many, mean square about the mean.
         seasoned: 1 once the tail was told that the season is known.
         spends: false alarms a window that the thresholds in force allow.
         watched, watched_slow: windows that the tails were looked at, by fast and slow channels.
@@ -85,6 +86,7 @@ class State:
     profile_mean: Array
     recent: Array
     recent_points: Array
+    recent_square: Array
     seasoned: Array
     spends: Array
     watched: Array

@@ -74,7 +74,7 @@ class Step:
         ready: the warm-up is over.
         excess: of excursions that ended with this point over their floor, by channel.
         alarm: the point raised one.
-        odd: the point is too far off to be learnt in the warm-up.
+        odd: the point is too far off to be remembered: in the warm-up, and in an incident.
     """
 
     value: Array

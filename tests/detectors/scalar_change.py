@@ -1,0 +1,388 @@
+"""The change detector for one series, written plainly, without pooling: what the bank of arrays must agree with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from swirl.budget import Tails, remembered, tail_law, thresholds
+from swirl.detector import Kind
+
+SIGMAS = (0.25, 0.5, 1.0, 2.0, 4.0)
+CLIPS = (6.0, 5.0, 4.0, 4.0, 4.0)
+DAY_MS = 24 * 3600 * 1000
+BINS = 96
+MEMORY = 5000
+
+
+@dataclass
+class Channel:
+    """One CUSUM: its direction, tilt, and the tail of its excursions."""
+
+    sign: int
+    sigmas: float
+    base_clip: float
+    slow: bool
+    tilt: float = 0.0
+    clip: float = 0.0
+    cost: float = 0.0
+    floor: float = 2.0
+    limit: float = 0.0
+    evidence: float = 0.0
+    peak: float = 0.0
+    onset: int = 0
+    watched: float = 0.0
+    counts: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    excesses: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+    def tune(self, skew: float) -> None:
+        shrink = min(1.0, 0.69 / max(abs(skew), 1e-9))
+        self.tilt, self.clip = self.sigmas * shrink, self.base_clip / shrink
+        lam = self.sign * self.tilt
+        x = lam * skew
+        small = abs(x) < 1e-3 or abs(skew) < 1e-3
+        self.cost = lam * lam / 2 * (1 + x / 3) if small else (math.expm1(x) - x) / (skew * skew)
+        self.floor = 2.0 + max(0.0, x)
+
+    def gain(self, z: float) -> float:
+        size = abs(z)
+        if size > self.clip:
+            last = self.sigmas == SIGMAS[-1]
+            size = self.clip * (1 + 0.5 * math.log1p((size / self.clip - 1) * 2)) if last else self.clip
+        return self.sign * self.tilt * math.copysign(size, z) - self.cost
+
+    def count(self, excess: float, *, seen: bool) -> None:
+        for tier, over in enumerate((excess, excess - 3.0)):
+            if over > 0:
+                self.excesses[tier] += over
+                self.counts[tier] += seen
+
+
+@dataclass
+class Judgement:
+    evidence: float
+    expected: float
+    alarm: bool
+    loud: bool
+    accumulated: bool
+    since_ms: int
+    learning: bool
+
+
+class ScalarChange:
+    """One series. ``score`` then ``learn``, as with the bank."""
+
+    def __init__(self, kind: Kind, warm_up: int = 60) -> None:
+        self.kind, self.warm_up = kind, warm_up
+        self.counted = kind in (Kind.RATIO, Kind.RATE)
+        self.channels = [
+            Channel(sign, sigmas, clip, slow=sigmas < 1)
+            for sign in (1, -1)
+            for sigmas, clip in zip(SIGMAS, CLIPS, strict=True)
+        ]
+        self.points = self.variance_points = self.scale_points = 0
+        self.level = self.weight = self.variance = self.size = self.skew = 0.0
+        self.scale2 = 1.0
+        self.q = self.q_count = self.o = self.oo = self.qo = 0.0
+        self.cubes = self.cube_points = 0.0
+        self.lags = [0.0, 0.0, 0.0]
+        self.b = np.zeros(3)
+        self.P = np.diag([0.1, 0.2, 0.1])
+        self.profile, self.visits = [0.0] * BINS, [0] * BINS
+        self.bin, self.bin_sum, self.bin_points, self.profile_mean = -1, 0.0, 0, 0.0
+        self.sxy = self.sxx = self.noise = self.gain = 0.0
+        self.held = self.seasoned = False
+        self.windows = 0
+        for channel in self.channels:
+            channel.tune(0.0)
+        self.set_limits(5e-6)
+
+    # Thresholds ------------------------------------------------------------------------------------------------
+
+    def tune(self) -> None:
+        self.skew = self.model_skew() if self.points >= 8 else 0.0
+        worth = 500.0 if self.counted else 100.0
+        skew = (self.cubes + worth * self.skew) / (self.cube_points + worth)
+        for channel in self.channels:
+            channel.tune(skew)
+
+    def model_skew(self) -> float:
+        if self.kind is Kind.RATIO:
+            n = max(self.size, 1.0)
+            d, p = self.dispersion(n - 1), min(max(self.level, 1e-4), 1 - 1e-4)
+            return (2 * d - 1) / math.sqrt(d) * (1 - 2 * p) / math.sqrt(n * p * (1 - p))
+        if self.kind is Kind.RATE:
+            mean = max(self.level, 0.05)
+            d = self.dispersion(mean)
+            return (2 * d - 1) / math.sqrt(d) / math.sqrt(mean)
+        return 0.0
+
+    def refresh(self, alarms_per_window: float) -> None:
+        self.tune()
+        keep = remembered(self.windows)
+        if sum(v > 0 for v in self.visits) >= BINS and not self.seasoned:
+            self.seasoned, keep = True, keep * 0.2
+        self.windows = 0
+        for channel in self.channels:
+            channel.watched *= keep
+            channel.counts = [keep * v for v in channel.counts]
+            channel.excesses = [keep * v for v in channel.excesses]
+        self.set_limits(alarms_per_window)
+
+    def set_limits(self, alarms_per_window: float) -> None:
+        def column(values: list[float]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+            return np.array(values).reshape(-1, 1)
+
+        far = [not self.counted and c.sigmas == SIGMAS[-1] for c in self.channels]
+        tails = Tails(
+            counts=np.array([[[c.counts[tier]] for c in self.channels] for tier in (0, 1)]),
+            excesses=np.array([[[c.excesses[tier]] for c in self.channels] for tier in (0, 1)]),
+            windows=column([c.watched for c in self.channels]),
+            floor=column([c.floor for c in self.channels]),
+            nominal=column([c.tilt**2 / 2 * math.exp(-1.166 * c.tilt - c.floor) for c in self.channels]),
+            prior_count=column([15.0 if f else 40.0 for f in far]),
+            prior_excess=column([30.0 if f else 40.0 for f in far]),
+        )
+        limits = thresholds(tail_law(tails, pool=False), alarms_per_window / (10 * 0.6))
+        for channel, limit in zip(self.channels, limits[:, 0].tolist(), strict=True):
+            channel.limit = limit
+
+    # One step ahead --------------------------------------------------------------------------------------------
+
+    def dispersion(self, size: float) -> float:
+        if self.kind is Kind.RATIO and size < 0.5:
+            return 1.0
+        prior = 10 + 30 * self.skew**2
+        mean = (self.q + prior) / (self.q_count + prior)
+        if self.q_count < 30:
+            return max(mean, 0.2)
+        n = self.q_count
+        centre = self.o / n
+        slope = max(0.0, self.qo / n - centre * self.q / n) / (
+            max(self.oo / n - centre**2, 0.0) + 0.02 * centre**2 + prior * centre**2 / (n + prior) + 1e-12
+        )
+        slope = min(slope, 0.95 * mean / centre) if centre > 0 else slope
+        return max(mean + slope * (size - centre), 0.2 * mean)
+
+    def turn(self, start_ms: int) -> None:
+        now = start_ms * BINS // DAY_MS % BINS
+        if now == self.bin:
+            return
+        if self.bin_points:
+            old = self.bin
+            self.visits[old] += 1
+            step = max(0.2, 1 / self.visits[old]) * (self.bin_sum / self.bin_points - self.profile[old])
+            self.profile[old] += step
+            self.profile_mean += step
+        self.bin, self.bin_sum, self.bin_points = now, 0.0, 0
+
+    def season(self, start_ms: int, window_ms: int) -> float:
+        middle = (start_ms % DAY_MS + window_ms / 2) / DAY_MS * BINS - 0.5
+        left = math.floor(middle)
+        share = middle - left
+        here = (1 - share) * self.profile[left % BINS] + share * self.profile[(left + 1) % BINS]
+        return here - self.profile_mean / BINS
+
+    def score(self, start_ms: int, window_ms: int, x: float, n: float = 1.0) -> Judgement:
+        self.windows += 1
+        kind = self.kind
+        y = x / n if kind is Kind.RATIO else math.log(max(x, 1e-12)) if kind is Kind.POSITIVE else x
+        self.turn(start_ms)
+        known = all(self.visits)
+        level = self.level if self.points else (x + 0.5) / (n + 1) if kind is Kind.RATIO else y
+        sea = self.season(start_ms, window_ms) if known else 0.0
+        gain = min(max(self.sxy, 0.0) / (self.sxx + 50 * max(self.noise, 1e-300)), 1.05) if known else 0.0
+        moved, self.gain = gain - self.gain, gain
+        f = level + gain * sea
+        share = size = 0.0
+        if kind is Kind.RATIO:
+            share = (f * self.weight + 0.5) / (self.weight + 1) if self.weight else f
+            share = min(max(share, 1e-6), 1 - 1e-6)
+            variance, size = share * (1 - share) / n, n - 1
+        elif kind is Kind.RATE:
+            least = max(f, 0.02 * self.level)
+            share = size = variance = max((least * self.points + 0.5) / (self.points + 1), 1e-3)
+        else:
+            variance = max(self.variance, self.still())
+        d = self.dispersion(size) if self.counted else 1.0
+        sd = math.sqrt(variance * d)
+        self.lags = [lag - moved * sea / sd for lag in self.lags]
+        r = (y - f) / sd
+        lags = np.array(self.lags)
+        slopes = self.P @ lags
+        leverage, lagged = float(lags @ slopes), float(self.b @ lags)
+        floor, spread = 0.2 + 0.8 * min(1.0, 0.5 * abs(self.skew)), 1.0
+        if kind is Kind.RATE:
+            spread = math.sqrt(max(share + lagged * sd, floor * share) / share)
+        elif kind is Kind.RATIO:
+            p = min(max(share + lagged * sd, floor * share), 1 - floor * (1 - share))
+            spread = math.sqrt(p * (1 - p) / (share * (1 - share)))
+        worth = n / d if kind is Kind.RATIO else 1.0
+        unknown = 1 + leverage + (worth / self.weight if self.weight else 1.0)
+        e = (r - lagged) / spread
+        z = 0.0
+        if self.points >= 8:
+            t, freedom = e / math.sqrt(max(self.scale2 * unknown, 1e-12)), max(self.scale_points - 2, 1.0)
+            z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
+            z = math.copysign(z, t)
+        events = self.weight * share * (1 - share) if kind is Kind.RATIO else self.weight * share / d
+        ready = self.points >= self.warm_up and (not self.counted or events >= 20)
+        self.step = (
+            x,
+            y,
+            n,
+            f,
+            sea,
+            known,
+            variance,
+            d,
+            size,
+            worth,
+            r,
+            lagged,
+            spread,
+            leverage,
+            slopes,
+            unknown,
+            e,
+            z,
+        )
+        odd = (self.held or not ready) and abs(z) > 5 + 3 * abs(self.skew)
+        expected = f + lagged * sd
+        judgement = self.judge(z, known, ready, start_ms, self.shown(expected))
+        self.skip = odd or judgement.alarm
+        bound = 0.0 if odd else (5 + 2 * abs(self.skew)) * math.sqrt(self.scale2) * spread
+        if self.points >= 7:
+            kept = lagged + min(max(r - lagged, -bound), bound)
+            fast, slow = self.lags[1], self.lags[2]
+            self.lags = [kept, fast + 0.25 * (kept - fast), slow + 0.04 * (kept - slow)]
+        return judgement
+
+    def shown(self, y: float) -> float:
+        if not self.points:
+            return math.nan
+        if self.kind is Kind.RATIO:
+            return min(max(y, 0.0), 1.0)
+        return max(y, 0.0) if self.kind is Kind.RATE else math.exp(y) if self.kind is Kind.POSITIVE else y
+
+    def still(self) -> float:
+        return 1e-12 * self.level**2 + (1e-12 if self.kind is Kind.POSITIVE else 1e-24)
+
+    # Evidence --------------------------------------------------------------------------------------------------
+
+    def judge(self, z: float, known: bool, ready: bool, start_ms: int, expected: float) -> Judgement:
+        extra = 0.0 if ready else 12.0
+        self.ended: list[tuple[Channel, float]] = []
+        loud, strongest, best, hit, over, share = False, self.channels[0], -1.0, None, 0.0, 0.0
+        for channel in self.channels:
+            if channel.evidence <= 0:
+                channel.onset = start_ms
+            gain = channel.gain(z)
+            now = max(0.0, channel.evidence + gain) if known or not channel.slow else 0.0
+            if now / (channel.limit + extra) > best:
+                strongest, best = channel, now / (channel.limit + extra)
+            if self.held:
+                loud |= now > channel.limit / 2
+                channel.evidence = 0.0 if now > channel.limit / 2 else now
+                continue
+            channel.evidence = now
+            if now > 0:
+                channel.peak = max(channel.peak, now)
+            else:
+                self.ended.append((channel, channel.peak - channel.floor))
+                channel.peak = 0.0
+            if now - channel.limit - extra > over:
+                hit, over, share = channel, now - channel.limit - extra, gain / (channel.limit + extra)
+        since = strongest.onset if best > 0 else start_ms
+        if hit is not None:
+            since = hit.onset
+            self.spend(hit, known=known)
+        return Judgement(
+            best, expected, hit is not None, loud, hit is not None and share < 0.5, since, not ready
+        )
+
+    def spend(self, hit: Channel, *, known: bool) -> None:
+        for channel, excess in [*self.ended, *((c, c.peak - c.floor) for c in self.channels if c.peak)]:
+            channel.count(excess, seen=channel is not hit)
+        for channel in self.channels:
+            channel.watched += known or not channel.slow
+            channel.evidence = channel.peak = 0.0
+
+    # Learning --------------------------------------------------------------------------------------------------
+
+    def learn(self) -> None:
+        if self.skip:
+            return
+        (
+            x,
+            y,
+            n,
+            f,
+            sea,
+            known,
+            variance,
+            d,
+            size,
+            worth,
+            r,
+            lagged,
+            spread,
+            leverage,
+            slopes,
+            unknown,
+            e,
+            z,
+        ) = self.step
+        skew, s2, fade = abs(self.skew), self.scale2, 1 - 1 / MEMORY
+        if self.points >= 8:
+            self.noise = (variance * d if self.counted else self.variance) * s2
+            bound = 4 * math.sqrt(s2)
+            q = 1 / (s2 + leverage)
+            self.b = self.b + slopes * (min(max((r - lagged) / spread, -bound), bound) * q)
+            self.P = self.P - np.outer(slopes, slopes) * q
+            self.scale_points = min(self.scale_points + 1, MEMORY)
+            prior = 10 + 50 * skew**2 if self.counted else 0.0
+            square = min(e * e / unknown, (25 + 5 * skew**2) * s2)
+            self.scale2 = max(
+                s2 + (square - s2) / (self.scale_points + prior), 1e-12 if self.counted else 1e-4
+            )
+            limit = 5 + 3 * skew
+            self.cubes = self.cubes * fade + min(max(z, -limit), limit) ** 3
+            self.cube_points = self.cube_points * fade + 1
+        if self.counted and self.points >= 1:
+            square = min(e * e * d / unknown, (25 + 5 * skew**2) * d)
+            self.q, self.q_count = self.q * fade + square, self.q_count * fade + 1
+            self.o, self.oo = self.o * fade + size, self.oo * fade + size * size
+            self.qo = self.qo * fade + square * size
+        self.size += (n - self.size) / min(self.points + 1, 1000)
+        if known:
+            self.sxx = self.sxx * (1 - 1 / 20000) + sea * sea
+            self.sxy = self.sxy * (1 - 1 / 20000) + sea * (y - self.level)
+        self.learn_level(y, f, worth, (6 + 3 * skew) * math.sqrt(variance * d), fade, x, n)
+        self.bin_sum += y
+        self.bin_points += 1
+        for channel, excess in self.ended:
+            channel.count(excess, seen=True)
+        for channel in self.channels:
+            channel.watched += (known or not channel.slow) and not self.held
+        self.points += 1
+        if self.points <= 120 and self.points % 8 == 0:
+            self.tune()
+
+    def learn_level(
+        self, y: float, f: float, worth: float, bound: float, fade: float, x: float, n: float
+    ) -> None:
+        off, self.weight = y - f, self.weight * fade + worth
+        square = off * off * (self.weight - worth) / self.weight
+        if not self.points:
+            self.level = (x + 0.5) / (n + 1) if self.kind is Kind.RATIO else y
+        if self.variance_points > 20:
+            square = min(square, 25 * max(self.variance, self.still()))
+            bound = bound if self.counted else 5 * math.sqrt(self.variance)
+            off = min(max(off, -bound), bound)
+        self.level += worth / self.weight * off
+        if self.points:
+            self.variance_points = min(self.variance_points + 1, MEMORY)
+            self.variance += (square - self.variance) / self.variance_points
