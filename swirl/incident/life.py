@@ -110,6 +110,12 @@ class Incidents:
         return case is not None and case.phase != "excused"
 
     @property
+    def incident(self) -> Incident | None:
+        """The open incident as it was told last, None if there is none."""
+        case = self._state.case
+        return case.incident if case is not None else None
+
+    @property
     def verdict(self) -> Verdict:
         """What the pipeline was told last."""
         return self._state.verdict
