@@ -150,7 +150,7 @@ def test_slack_hears_of_a_fault_through_the_real_client_and_a_restart_keeps_the_
         engine = LocalEngine(SETTINGS, settings, clock=clock, state=tmp_path)
         engine.start()
         shop.engine = engine
-        shop.pipeline.rebind(clock=clock, transport=engine, threaded=False, emitter=b"e" * 16)
+        shop.pipeline.rebind(clock=clock, transport=engine, threaded=False, emitter=b"g" * 16)
         shop.broken = 0.01
         shop.run(120)
         assert engine.drain(10)
