@@ -161,7 +161,7 @@ class _Play:
     def outcome(self) -> Outcome:
         """Compare what was done with what was told."""
         faults = [Fault(a.name, TITLES[a.name], a.start_ms, a.end_ms) for a in self.acts if a.name in TITLES]
-        return judge(faults, self.scene.told(), WINDOW_MS)
+        return judge(faults, self.scene.told(), WINDOW_MS, self.options.speed)
 
 
 def run(options: Options, console: Console | None = None) -> int:

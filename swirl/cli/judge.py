@@ -15,6 +15,8 @@ __all__ = ["Fault", "Finding", "Outcome", "judge"]
 
 LIMIT_WINDOWS = 3
 LIMIT_MS = 1_000
+MACHINE_MS = 250
+"""Of that second, what threads and sockets may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Outcome:
         return all(finding.right for finding in self.findings) and not self.false_alarms
 
 
-def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int) -> Outcome:
+def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int, speed: float = 1.0) -> Outcome:
     """Compare what was done with what was told.
 
     An incident belongs to the first fault within which it began. A window that was open at the injection may
@@ -86,7 +88,9 @@ def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int) -> Outc
         faults: in order of time.
         told: every step of every incident, in order.
         window_ms: length of a window.
+        speed: seconds shown per second passed; the machine's own share of the delay grows with it.
     """
+    limit_ms = LIMIT_WINDOWS * window_ms + LIMIT_MS + round(MACHINE_MS * (speed - 1.0))
     steps: dict[str, list[Told]] = {}
     for each in told:
         steps.setdefault(each.change.incident.id, []).append(each)
@@ -98,13 +102,12 @@ def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int) -> Outc
         if fault is None or fault in findings:
             false_alarms.append(life[-1].change.incident)
         else:
-            findings[fault] = _find(fault, life, window_ms)
+            findings[fault] = _find(fault, life, limit_ms)
     return Outcome(tuple(findings.get(fault, Finding(fault)) for fault in faults), tuple(false_alarms))
 
 
-def _find(fault: Fault, life: Sequence[Told], window_ms: int) -> Finding:
-    deadline_ms = fault.injected_ms + LIMIT_WINDOWS * window_ms + LIMIT_MS
+def _find(fault: Fault, life: Sequence[Told], limit_ms: int) -> Finding:
     right = next((each for each in life if each.change.incident.title == fault.title), None)
     told_ms, last = (right or life[0]).heard_ms, life[-1].change.incident
-    in_time = right is not None and told_ms <= deadline_ms
+    in_time = right is not None and told_ms <= fault.injected_ms + limit_ms
     return Finding(fault, last.title, last.version, told_ms, in_time)

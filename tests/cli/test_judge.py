@@ -70,6 +70,12 @@ def test_the_name_must_come_within_three_windows_and_a_second(later_ms: int, *, 
     assert judge([DATA, BUG], told, 1_000).passed is passed
 
 
+def test_a_faster_clock_stretches_what_the_machine_itself_takes() -> None:
+    told = [heard(opened(incident()), 4_900)]
+    assert not judge([DATA], told, 1_000, speed=2.0).passed
+    assert judge([DATA], told, 1_000, speed=4.0).passed
+
+
 def test_a_right_name_that_is_taken_back_fails() -> None:
     changed = IncidentChanged("updated", incident("ingest", "input drift", revision=1))
     assert not judge([DATA], [heard(opened(incident())), heard(changed)], 1_000).passed
