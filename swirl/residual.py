@@ -48,6 +48,8 @@ _TRIED = 16
 """Combinations of parents' labels that are compared for one stage."""
 _TIE = 0.02
 """Parents whose outputs move together cannot be told apart; this weak pull splits them evenly."""
+_LATE = (0.0, 0.2, 0.5)
+"""Shares of the records that are under way when a window ends, of which the best is taken."""
 _FEW = 30
 """Below so many records a count is told from its forecast by chance alone."""
 
@@ -241,24 +243,31 @@ def fit_shares(
         return None
     kept = max(1, int(_TRIED ** (1 / len(sent)) + 1e-9))
     columns = [_columns(parts, kept, base) for parts in sent.values()]
-    scale = 1 / arrived[base]
-    best: tuple[float, tuple[str, ...], NDArray[np.float64]] | None = None
-    for labels in product(*columns):
-        # What is sent late in one window arrives in the next; the middle of both is the fairest regressor.
-        table = np.stack(
-            [(c[label] + _shifted(c[label])) / 2 for c, label in zip(columns, labels, strict=True)], 1
-        )
-        shares, error = _solve(table[base] * scale[:, None])
-        if best is None or error < best[0]:
-            best = (error, labels, shares)
-    if best is None:
-        return None
-    _, labels, shares = best
+    tries = [_fit(columns, labels, arrived, base, _LATE[1]) for labels in product(*columns)]
+    labels = min(tries, key=lambda fit: fit[0])[1]
+    # How much is under way at the end of a window is not known; a wrong guess would pull the shares down.
+    _, labels, shares = min(
+        (_fit(columns, labels, arrived, base, late) for late in _LATE), key=lambda fit: fit[0]
+    )
     forecast = np.zeros(len(arrived))
     for column, label, share in zip(columns, labels, shares.tolist(), strict=True):
         forecast += share * column[label]
     parents = tuple(zip(sent, labels, strict=True))
     return _input_model(stage, parents, tuple(shares.tolist()), arrived, forecast, base)
+
+
+def _fit(
+    columns: Sequence[Mapping[str, NDArray[np.float64]]],
+    labels: tuple[str, ...],
+    arrived: NDArray[np.float64],
+    base: NDArray[np.bool_],
+    late: float,
+) -> tuple[float, tuple[str, ...], NDArray[np.float64]]:
+    """What remains, the labels and the shares, if so much of what is sent arrives a window late."""
+    sent = [column[label] for column, label in zip(columns, labels, strict=True)]
+    table = np.stack([(1 - late) * x + late * _shifted(x) for x in sent], 1)[base]
+    shares, error = _solve(table / arrived[base][:, None])
+    return error, labels, shares
 
 
 def _input_model(

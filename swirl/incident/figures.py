@@ -66,7 +66,7 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "output_ratio": numbers.ratio,
     "prediction_ratio": numbers.ratio,
     "null_ratio": numbers.ratio,
-    "input_ratio": numbers.times,
+    "input_ratio": numbers.ratio,
     "latency_p50": numbers.seconds,
     "lag": numbers.seconds,
     "emitters": numbers.amount,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import floor, isfinite, log10
 
-__all__ = ["amount", "clock", "duration", "percent", "rate", "ratio", "seconds", "stamp", "times"]
+__all__ = ["amount", "clock", "duration", "percent", "rate", "ratio", "seconds", "stamp"]
 
 
 def _rounded(x: float, figures: int) -> float:
@@ -98,18 +98,6 @@ def duration(ms: int) -> str:
             rest = whole % size // part
             return f"{whole // size} {unit}" + (f" {rest} {lesser}" if rest else "")
     return f"{whole} s"
-
-
-def times(x: float) -> str:
-    """A factor.
-
-    Example:
-        >>> times(2.94), times(0.071), times(12.4)
-        ('2.9 times', '0.07 times', '12 times')
-    """
-    if not isfinite(x):
-        return "not measured"
-    return f"{_rounded(x, 2):g} times" if x >= 1 else f"{x:.2f} times"
 
 
 def clock(ms: int) -> str:

@@ -120,6 +120,8 @@ class _Telling:
 
     def order(self, key: SeriesKey) -> tuple[int, float]:
         """Within a stage: as the table has it, the loudest of one kind first."""
+        if key.metric == "emitters":
+            return -2, 0.0
         cause = CAUSES[self.cause]
         table = [*cause.one_of, *cause.own] if cause.one_of else list(cause.own)
         version = self.hypothesis.version
@@ -143,13 +145,14 @@ class _Telling:
         below = set(self.r.graph.descendants.get(self.stage, ()))
         # The last stages count most: there stands what the pipeline is for.
         later = [k for k in rest if k.stage in below] + [k for k in rest if k.stage not in below]
-        room = max(_LINES - len(own[:2]), 0)
-        chosen = own[:2] + (later if len(later) <= room else [*later[: room - 1], later[-1]])
-        return chosen + own[2 : 2 + max(_LINES - len(chosen), 0)]
+        room = _LINES - len(own[:2])
+        chosen = later if len(later) <= room else [*later[: room - 1], later[-1]]
+        return own[: _LINES - len(chosen)] + chosen
 
     def is_root(self, key: SeriesKey) -> bool:
         """It is a figure of the root stage, or of the pipeline itself."""
-        return key.stage == self.stage or (key.metric == "lag" and self.cause == "late_data")
+        everywhere = key.metric == "emitters" and not self.stage
+        return key.stage == self.stage or everywhere or (key.metric == "lag" and self.cause == "late_data")
 
     def figure(self, key: SeriesKey) -> Figure:
         series = self.r.series.get(key)
@@ -324,32 +327,39 @@ class _Telling:
         return probable + [pair for cause in _THOUGHT_OF for pair in pairs if pair[0] == cause]
 
     def why_not(self, rival: Hypothesis) -> str:
+        """The one fact that separates a rival from what is told: the largest difference of gains."""
         best = self.hypothesis
-        keys = sorted({*best.gains, *rival.gains})
-        gaps = {k: best.gains.get(k, 0.0) - rival.gains.get(k, 0.0) for k in keys}
+        if rival.cause == CHANCE and self.d.z:
+            key = max(self.d.z, key=lambda k: abs(self.d.z[k]))
+            return f"{self.figure(key).name} is {abs(self.d.z[key]):.0f} sigma away"
+        gaps = {
+            k: best.gains.get(k, 0.0) - rival.gains.get(k, 0.0) for k in sorted({*best.gains, *rival.gains})
+        }
         names = sorted({*best.extras, *rival.extras})
         others = {k: best.extras.get(k, 0.0) - rival.extras.get(k, 0.0) for k in names}
-        key = max(gaps, key=gaps.__getitem__, default=None)
-        other = max(others, key=others.__getitem__, default=None)
-        if key is not None and (other is None or gaps[key] >= others[other]):
-            return self._why_series(key, rival)
+        key_most = max(gaps, key=gaps.__getitem__, default=None)
+        other = max(others, key=others.__getitem__, default="")
+        if key_most is not None and gaps[key_most] >= others.get(other, 0.0):
+            return self._why_series(key_most, rival)
         if other == "version" and rival.version is None and best.version is not None:
             return f"it came with {best.version.deployment.version}"
-        return (
-            _EXTRAS.get(other or "", "less common")
-            if other != "onset"
-            else _ONSETS.get(rival.cause, "the change came slowly")
-        )
+        if other == "onset":
+            return _ONSETS.get(rival.cause, "the change came slowly")
+        return _EXTRAS.get(other, "less common")
 
     def _why_series(self, key: SeriesKey, rival: Hypothesis) -> str:
         line = self.line(key)
         if key.metric == "emitters":
             return f"only {line.now} of {line.usual} emitters are heard"
         if rival.gains.get(key, 0.0) < 0:
-            if key.metric == "records":
+            if rival.cause == "source_outage":
                 return f"{line.now} still arrive"
-            return f"{line.name} is {line.now}, usually {line.usual}"
-        return f"leaves {line.name} {line.usual} → {line.now} unexplained"
+            same = line.now == line.usual
+            return (
+                f"{line.name} still {line.now}" if same else f"{line.name} {line.now}, usually {line.usual}"
+            )
+        fits = "does not fit" if key in rival.gains else "stays unexplained"
+        return f"{line.name} {line.usual} → {line.now} {fits}"
 
 
 _ENDINGS = {
@@ -383,7 +393,7 @@ def _phrase(line: Evidence) -> str:
     bare = now.removesuffix("/s")
     phrases = {
         "records": f"{stage} receives {bare} records/s, usually {usual}",
-        "input_ratio": f"{stage} receives {now} what its parents send, usually 1",
+        "input_ratio": f"{stage} receives {now} times what its parents send, usually {usual}",
         "invalid": f"{stage} rejects {bare} records/s as invalid, usually {usual}",
         "errors": f"{stage} fails on {bare} records/s, usually {usual}",
         "output_ratio": f"{stage} passes on {now} of its records, usually {usual}",
