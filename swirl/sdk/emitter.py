@@ -7,7 +7,6 @@ requests into a queue that is safe in signal handlers and destructors.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import time
@@ -26,6 +25,7 @@ from swirl.sdk.sums import MANY_TALLIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from logging import Logger
 
     from swirl.clock import Clock
     from swirl.frame import Slice
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from swirl.settings import EmitterSettings
 
 __all__ = ["Emitter", "close_all"]
-
-_log = logging.getLogger("swirl")
 
 _DEFINITION_NS = 60_000_000_000
 _BACKOFF = 0.5
@@ -116,7 +114,8 @@ class Emitter:
             return
         if not self._cover.begun:
             self._cover.begin((ticks + self._offset()) // 1_000_000)
-        self.gate.open(is_open=True)
+        if not all(r.limit for r in self.gate.recorders):
+            self.gate.open(is_open=True)
         if self._thread is None:
             self.kick()
         elif self._queue.empty():
@@ -225,7 +224,7 @@ class Emitter:
                 due = max(due + self.settings.flush_seconds, time.monotonic())
                 self._serve(request)
             except Exception:  # noqa: BLE001 - nothing may end the thread; what it says is seen in the counters
-                _log.debug("swirl: a flush of %s failed", self.pipeline, exc_info=True)
+                _log().debug("swirl: a flush of %s failed", self.pipeline, exc_info=True)
             finally:
                 if request is not None:
                     request.done.set()
@@ -347,12 +346,18 @@ class Emitter:
         for key, what in list(self.gate.complaints.items()):
             if key not in self._said:
                 self._said.add(key)
-                _log.warning(
+                _log().warning(
                     "swirl: %s of stage %r failed with %s (said once, counted as hook_errors)",
                     key[1],
                     key[0],
                     what,
                 )
+
+
+def _log() -> Logger:
+    from logging import getLogger  # noqa: PLC0415 - hardly ever needed, and a twentieth of the import
+
+    return getLogger("swirl")
 
 
 def _next(queue: SimpleQueue[_Request | None], seconds: float) -> _Request | None:
@@ -402,7 +407,7 @@ def _at_exit() -> None:
         try:
             target.close(left)
         except Exception:  # noqa: BLE001 - the process ends; a transport that fails to close must not be felt
-            _log.debug("swirl: closing the transport failed", exc_info=True)
+            _log().debug("swirl: closing the transport failed", exc_info=True)
 
 
 os.register_at_fork(after_in_child=_after_fork)

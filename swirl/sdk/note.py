@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -126,9 +124,10 @@ def feature(value: object) -> float | str | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, (float, np.floating, Decimal, Fraction)):
-        return float(value)
-    if type(value).__name__ in ("NAType", "NaTType"):
+    name = type(value).__name__
+    if isinstance(value, (float, np.floating)) or name in ("Decimal", "Fraction"):
+        return float(value)  # type: ignore[arg-type]
+    if name in ("NAType", "NaTType"):
         return None
     raise TypeError(f"a {type(value).__name__} is neither a label nor a number")
 

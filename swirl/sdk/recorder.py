@@ -87,23 +87,26 @@ class Gate:
         """One record could not be kept."""
         next(self._dropped)
 
-    def admit(self, ticks: int) -> bool:
-        """Whether there is room for one more. Wakes the emitter."""
+    def admit(self, ticks: int) -> int:
+        """How many records a stage may take on before it asks again; 0: there is no room. Wakes the emitter."""
         if self.full:
-            return False
+            return 0
         self.pressure(ticks)
-        if sum(r.waiting() for r in self.recorders) < self.most:
-            return True
-        self.full = True
-        self.open(is_open=False)
-        return False
+        lease = self._lease(self.most - sum(r.waiting() for r in self.recorders))
+        if lease <= 0:
+            self.full = True
+            self.open(is_open=False)
+        return lease
+
+    def _lease(self, room: int) -> int:
+        # Records, counts and observations of each stage may take one at the same time, and all must fit in.
+        return min(-(-room // (4 * max(1, len(self.recorders)))), _HAUL)
 
     def open(self, *, is_open: bool) -> None:
         """Let the hot path append by itself, up to a share of the room; closed, every record asks first."""
-        # Three slots a record; half the room may be taken before the emitter is woken early.
-        share = self.most // (2 * max(1, len(self.recorders))) if is_open else 0
+        share = 3 * self._lease(self.most) if is_open else 0
         for recorder in self.recorders:
-            recorder.limit = 3 * min(share, _HAUL)
+            recorder.limit = recorder.marks_limit = share
 
     def complain(self, stage: str, hook: str, error: BaseException) -> None:
         """Remember the first failure of a hook, to be said once."""
@@ -134,6 +137,7 @@ class Recorder:
         judge: the hooks, where the hot path cannot do without; else None.
         slim: the judge to change to when predictions turn out to be large objects.
         limit: slots of ``buffer`` beyond which the hot path must ask; 0 before the first record.
+        marks_limit: the same of ``counts`` and of ``observations``.
         sums: what was folded and not yet sent.
     """
 
@@ -145,6 +149,7 @@ class Recorder:
         "heavy",
         "judge",
         "limit",
+        "marks_limit",
         "observations",
         "slim",
         "stage",
@@ -171,13 +176,14 @@ class Recorder:
         self._clear()
 
     def _clear(self) -> None:
-        self.heavy = 0
-        self.limit = 0
+        self.heavy = self.limit = self.marks_limit = 0
         self.sums = Sums(self.stage, self.gate, self.version, times=self.times)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            name: getattr(self, name) for name in self.__slots__ if name not in ("heavy", "limit", "sums")
+            name: getattr(self, name)
+            for name in self.__slots__
+            if name not in ("heavy", "limit", "marks_limit", "sums")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -195,10 +201,13 @@ class Recorder:
     def overflow(self, tape: Tape, end: int, middle: object, last: object) -> None:
         """Append where the hot path may not: at the first record, and when much has gathered."""
         try:
-            if self.gate.admit(end):
-                tape.extend((end, middle, last))
-            else:
+            lease = self.gate.admit(end)
+            if not lease:
                 self.gate.drop()
+                return
+            tape.extend((end, middle, last))
+            if tape is self.buffer:
+                self.limit = len(tape) + 3 * (lease - 1)
         except Exception:  # noqa: BLE001 - no thread to be had, an interpreter that ends: the host goes on
             self.gate.drop()
 

@@ -83,7 +83,7 @@ class Metrics:
             return
         recorder = self._recorder
         ticks = recorder.ticks()
-        if len(recorder.counts) < recorder.limit:
+        if len(recorder.counts) < recorder.marks_limit:
             recorder.counts.extend((ticks, name, n))
         else:
             recorder.overflow(recorder.counts, ticks, name, n)
@@ -94,7 +94,7 @@ class Metrics:
             return
         recorder = self._recorder
         ticks = recorder.ticks()
-        if len(recorder.observations) < recorder.limit:
+        if len(recorder.observations) < recorder.marks_limit:
             recorder.observations.extend((ticks, name, value))
         else:
             recorder.overflow(recorder.observations, ticks, name, value)
