@@ -39,7 +39,7 @@ from swirl.effect import SeriesKey
 from swirl.history import StageCounts, WindowCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from swirl.frame import Definition, RatioDefinition, StageDefinition
     from swirl.residual import InputModel, LoadModel
@@ -185,47 +185,62 @@ class SeriesTable:
     def __init__(self, cap: int) -> None:
         self.cap = cap
         self.refused = 0
-        self.kinds: dict[SeriesKey, Kind] = {}
         self.keys: dict[Kind, list[SeriesKey]] = {kind: [] for kind in Kind}
-        self.rows: dict[SeriesKey, int] = {}
-        self.labels: dict[str, list[str]] = {}
+        self.labels: dict[str, list[SeriesKey]] = {}
+        """Stage -> the series of its labels."""
+        # One look-up a point: the kinds are numbered because hashing an enum's member is slow.
+        self._number = {kind: number for number, kind in enumerate(Kind)}
+        self._places: dict[SeriesKey, tuple[Kind, int, int]] = {}
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._places)
+
+    def __contains__(self, key: SeriesKey) -> bool:
+        return key in self._places
+
+    def kind(self, key: SeriesKey) -> Kind:
+        """Of a series that is there."""
+        return self._places[key][0]
+
+    def row(self, key: SeriesKey) -> int:
+        """Its row in the bank of its kind."""
+        return self._places[key][2]
 
     def add(self, key: SeriesKey, kind: Kind) -> bool:
         """Make room for a series; False when there is none."""
-        if len(self.rows) >= self.cap:
+        if len(self._places) >= self.cap:
             self.refused += 1
             return False
-        self.rows[key] = len(self.keys[kind])
+        self._places[key] = kind, self._number[kind], len(self.keys[kind])
         self.keys[kind].append(key)
-        self.kinds[key] = kind
         if key.metric == "prediction_ratio":
-            self.labels.setdefault(key.stage, []).append(key.label)
+            self.labels.setdefault(key.stage, []).append(key)
         return True
 
-    def arrange(self, measured: Iterable[Measured], start_ms: int, window_ms: int) -> dict[Kind, tuple[Points, list[Measured | None]]]:
+    def arrange(
+        self, measured: Iterable[Measured], start_ms: int, window_ms: int
+    ) -> dict[Kind, tuple[Points, list[Measured | None]]]:
         """The points of each kind in order of rows, all rows of the kind, NaN where nothing was measured."""
-        found: dict[Kind, dict[int, Measured]] = {}
+        found: list[list[Measured | None]] = [[None] * len(keys) for keys in self.keys.values()]
         for point in measured:
-            row = self.rows.get(point.key)
-            if row is None:
-                if not self.add(point.key, point.kind):
-                    continue
-                row = self.rows[point.key]
-            elif self.kinds[point.key] is not point.kind:
-                continue  # a ratio that once was above one is a level for good
-            found.setdefault(point.kind, {})[row] = point
-        return {kind: _points(found.get(kind, {}), len(keys), start_ms, window_ms) for kind, keys in self.keys.items() if keys}
+            place = self._places.get(point.key)
+            if place is None:
+                if self.add(point.key, point.kind):
+                    found[self._number[point.kind]].append(point)
+            elif place[0] is point.kind:  # a ratio that once was above one is a level for good
+                found[place[1]][place[2]] = point
+        return {
+            kind: (_points(kind, rows, start_ms, window_ms), rows)
+            for kind, rows in zip(self.keys, found, strict=True)
+            if rows
+        }
 
 
-def _points(found: Mapping[int, Measured], size: int, start_ms: int, window_ms: int) -> tuple[Points, list[Measured | None]]:
-    rows = [found.get(row) for row in range(size)]
+def _points(kind: Kind, rows: Sequence[Measured | None], start_ms: int, window_ms: int) -> Points:
     value = np.array([nan if point is None else point.value for point in rows], dtype=np.float64)
     weight = np.array([0.0 if point is None else point.weight for point in rows], dtype=np.float64)
-    samples = [None if point is None else point.sample for point in rows]
-    return Points(start_ms, window_ms, value, weight, samples), rows
+    samples = [None if point is None else point.sample for point in rows] if kind is Kind.DISTRIBUTION else ()
+    return Points(start_ms, window_ms, value, weight, samples)
 
 
 def measure(
@@ -257,7 +272,7 @@ def measure(
         yield Measured(SeriesKey("", "lag"), Kind.POSITIVE, now.lag_ms / 1000)
 
 
-def _transfers(stage: StageDefinition, counts: StageCounts, known: Iterable[str]) -> Iterator[Measured]:
+def _transfers(stage: StageDefinition, counts: StageCounts, known: Sequence[SeriesKey]) -> Iterator[Measured]:
     """What the stage did with what it received."""
     name, valid = stage.name, counts.records - counts.invalid
     if stage.validates or counts.invalid:
@@ -265,11 +280,11 @@ def _transfers(stage: StageDefinition, counts: StageCounts, known: Iterable[str]
     yield Measured(SeriesKey(name, "error_ratio"), Kind.RATIO, counts.errors, valid)
     if counts.out <= counts.handled:  # a generator that yields several a record has no such ratio
         yield Measured(SeriesKey(name, "output_ratio"), Kind.RATIO, counts.out, counts.handled)
-    labels = counts.labels
-    for label in known:
-        yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels.get(label, 0), counts.predictions)
-    for label in sorted(labels.keys() - set(known)) if labels else ():
-        yield Measured(SeriesKey(name, "prediction_ratio", label), Kind.RATIO, labels[label], counts.predictions)
+    labels, ratio, predictions = counts.labels, Kind.RATIO, counts.predictions
+    for key in known:
+        yield Measured(key, ratio, labels.get(key.label, 0), predictions)
+    for label in sorted(labels.keys() - {key.label for key in known}):
+        yield Measured(SeriesKey(name, "prediction_ratio", label), ratio, labels[label], predictions)
     if counts.values:
         yield Measured(SeriesKey(name, "null_ratio"), Kind.RATIO, counts.nulls, counts.values)
 

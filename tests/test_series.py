@@ -98,8 +98,8 @@ def test_a_ratio_that_can_exceed_one_is_a_level_for_good() -> None:
     for piece, expected in ((more, 2.4), (less, 0.2)):
         w, counts = window(piece)
         arranged = table.arrange(measure(w, counts, None, GRAPH, table, ({}, {})), 0, 1000)
-        assert table.kinds[key] is Kind.LEVEL
-        assert arranged[Kind.LEVEL][0].value[table.rows[key]] == pytest.approx(expected)
+        assert table.kind(key) is Kind.LEVEL
+        assert arranged[Kind.LEVEL][0].value[table.row(key)] == pytest.approx(expected)
 
 
 def test_a_ratio_of_a_stage_that_did_nothing_is_not_measured() -> None:

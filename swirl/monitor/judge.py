@@ -115,8 +115,8 @@ class Judge:
 
     def _note_held(self, kind: Kind, scores: Scores, states: NDArray[np.uint8]) -> None:
         for key in sorted(self.held):
-            if self.table.kinds[key] is kind:
-                row = self.table.rows[key]
+            if self.table.kind(key) is kind:
+                row = self.table.row(key)
                 loud = bool(scores.loud[row])
                 if states[row] != State.UNMEASURED:
                     states[row] = State.HELD if loud else State.CALM
@@ -145,7 +145,7 @@ class Judge:
 
     def hold(self, keys: Iterable[SeriesKey]) -> None:
         """The series are in an incident."""
-        fresh = {key for key in keys if key in self.table.rows} - self.held
+        fresh = {key for key in keys if key in self.table} - self.held
         self.held |= fresh
         for kind, rows in self._rows(fresh):
             for bank in self._banks_of(kind):
@@ -161,7 +161,7 @@ class Judge:
 
     def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Kind, NDArray[np.intp]]]:
         for kind in Kind:
-            rows = sorted(self.table.rows[key] for key in keys if self.table.kinds[key] is kind)
+            rows = sorted(self.table.row(key) for key in keys if self.table.kind(key) is kind)
             if rows:
                 yield kind, np.array(rows, dtype=np.intp)
 
