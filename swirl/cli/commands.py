@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.metadata import version
 
@@ -41,6 +42,8 @@ def demo(*, speed: float, seed: int, headless: bool, synthetic: bool) -> None:
     """
     from swirl.cli.demo import Options, run
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # marks and bars are no reason to fail in a terminal of old
     quiet = headless or not sys.stdout.isatty()
     sys.exit(run(Options(speed=speed, seed=seed, headless=quiet, synthetic=synthetic)))
 

@@ -32,6 +32,7 @@ _BAR, _SPARK, _CHANCE_BAR, _RIVALS = 12, 20, 10, 3
 _LINES = 9
 _SHOWS = 0.2
 """A change by less than this share of the usual is not marked on the screen."""
+_WIDE, _WIDE_RATIO = 2.5, 0.4
 _OLD_MS = 5_000
 """After so long without a window the screen says that it is old."""
 _INNER = WIDTH - 4
@@ -175,14 +176,22 @@ def _number(view: View, line: _Line) -> tuple[Text, Text, Text, Text, Text]:
     before = [w.value(line.key) for w in windows if onset_ms is None or w.end_ms <= onset_ms]
     after = [w.value(line.key) for w in windows[len(before) :]]
     drawn = [figures.spark(part, line.low, line.high, log=line.log) for part in (before, after)]
-    band = (figures.usual_ratio if is_ratio else figures.usual_rate)(usual.low, usual.high)
     return (
         Text(line.title),
         Text((figures.ratio if is_ratio else figures.per_second)(now.value).rjust(8), style),
         Text(drawn[0].rjust(_SPARK - len(after)), DIM) + Text(drawn[1], style),
-        Text((band or "usual not known yet").ljust(17), DIM),
+        Text(_band(usual, is_ratio=is_ratio).ljust(17), DIM),
         mark,
     )
+
+
+def _band(usual: Reading, *, is_ratio: bool) -> str:
+    """The alarm limits. After a few windows of learning they are too wide to tell a person anything."""
+    if not (isfinite(usual.low) and isfinite(usual.high)):
+        return "usual not known yet"
+    if usual.high - usual.low > (_WIDE_RATIO if is_ratio else _WIDE * usual.value):
+        return f"usual about {figures.ratio(usual.value) if is_ratio else figures.number(usual.value)}"
+    return (figures.usual_ratio if is_ratio else figures.usual_rate)(usual.low, usual.high)
 
 
 def _mark(view: View, line: _Line, now: Reading) -> tuple[Text, str]:

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from swirl.cli.scene import Scene
+from swirl.cli.scene import INVALID, POSITIVE, Scene
 from swirl.cli.screen import Caption, draw
 from swirl.effect import IncidentChanged, Rival, State
-from tests.cli.effects import BROKEN, BUGGY, ONSET_MS, incident, opened, window
+from tests.cli.effects import BROKEN, BUGGY, HEALTHY, ONSET_MS, incident, opened, window
 
 CAPTION = Caption(2, 5, "The upstream has renamed “text” to “full_text”.", 25_000, ONSET_MS + 8_000)
 
@@ -115,6 +115,15 @@ def test_the_model_is_the_root_where_it_is_to_blame() -> None:
     assert shown[8].endswith("usual 2–22")
     assert shown[9].endswith("◆ since 03:12:20")
     assert shown[10].endswith("◇ since 03:12:25")
+
+
+def test_limits_that_are_still_wide_are_not_shown_as_usual() -> None:
+    scene = Scene(lambda: ONSET_MS)
+    scene.handle(window(ONSET_MS, {**HEALTHY, INVALID: (10, 0, 25_000), POSITIVE: (0.8, 0.3, 1.0)}))
+    shown = lines(scene)
+    assert shown[8].endswith("usual about 10")
+    assert shown[9].endswith("usual about 0.80")
+    assert shown[10].endswith("usual 1 720–2 290")
 
 
 def test_an_old_screen_looks_old() -> None:
