@@ -87,7 +87,7 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
 
 
 class History:
-    """The last :data:`LENGTH` windows of one pipeline, oldest first, without gaps in time.
+    """The last :data:`LENGTH` windows of one pipeline, oldest first. While everyone is gone there are none.
 
     Attributes:
         window_ms: length of a window.

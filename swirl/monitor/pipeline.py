@@ -8,7 +8,7 @@ import msgspec
 
 from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, WindowClosed
 from swirl.frame import Definition, Frame, StageDefinition
-from swirl.history import LENGTH, History, StageCounts, WindowCounts
+from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.life import Anomaly, Incidents
 from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
@@ -32,9 +32,8 @@ _WHOLE = 0.99
 _REFRESH_WINDOWS = 60
 _EARLY_REFRESHES = frozenset({12, 16, 20, 25, 30, 40, 50})
 _LONGEST_GAP = 64
-"""Windows without any frame that are told one by one before the rest of the gap is skipped."""
+"""Windows that one frame may cover, or that may pass without any, before the rest is skipped."""
 
-_LONGEST_COVER = 4 * LENGTH
 
 
 class PipelineMonitor:
@@ -77,12 +76,17 @@ class PipelineMonitor:
         """Fold one record of the log; yields now and then, so that an engine may pause."""
         effects: list[Effect] = []
         self._log_ms = log_ms
+        resting = not self._open and not self._emitters.expected()
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
             self._define(record)
+            if resting and not self._clock.is_future(log_ms, record.covers[1]):
+                self._begin(record)
             yield from self._merge(log_ms, record)
         self._emitters.notice_silence(log_ms)
-        watermark = self._clock.passed(log_ms)
+        # Once everyone has said goodbye and all is told, time stands still.
+        goes_on = bool(self._open) or self._emitters.expected()
+        watermark = self._clock.passed(log_ms) if goes_on else self._clock.watermark_ms
         if self._has_to_close(watermark):
             effects += self._revise()
             while (start := self._next_to_close(watermark)) is not None:
@@ -114,11 +118,15 @@ class PipelineMonitor:
             ratios.update({ratio.name: ratio for ratio in self._definitions[key].ratios})
         return Definition(tuple(stages.values()), tuple(ratios.values()))
 
+    def _begin(self, frame: Frame) -> None:
+        """The first frame, or the first after everyone had gone: windows begin where it does."""
+        start, end = frame.covers
+        oldest = end - _LONGEST_GAP * self.window_ms
+        first = max(oldest, min([start, *(piece.bucket_ms for piece in frame.slices if piece.bucket_ms > oldest)]))
+        self._next_ms = max(self._next_ms, first - first % self.window_ms)
+
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
         start, end = frame.covers
-        if self._next_ms < 0 and not self._clock.is_future(log_ms, end):
-            first = min([start, *(s.bucket_ms for s in frame.slices if s.bucket_ms > end - _LONGEST_COVER * self.window_ms)])
-            self._next_ms = max(first, end - _LONGEST_COVER * self.window_ms) // self.window_ms * self.window_ms
         if self._clock.heard(log_ms, end):
             self._cover(frame.emitter, start, end)
         late = self._health.late_records
@@ -146,7 +154,7 @@ class PipelineMonitor:
 
     def _cover(self, emitter: bytes, start_ms: int, end_ms: int) -> None:
         size = self.window_ms
-        first = max(start_ms, self._next_ms, end_ms - _LONGEST_COVER * size)
+        first = max(start_ms, self._next_ms, end_ms - _LONGEST_GAP * size)
         for start in range(first - first % size, end_ms, size):
             window = self._open.setdefault(start, Window(start))
             window.cover(emitter, max(first, start), min(end_ms, start + size))
