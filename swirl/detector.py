@@ -1,8 +1,8 @@
 """What a detector is: it scores a point, then it learns it.
 
 A detector has two forms. Its *configuration* is a frozen dataclass, registered as an entry point of the group
-``swirl.detectors``; ``configuration.build(resume)`` gives its running form, a *bank*, which holds all series of one
-kind of one pipeline as rows of numpy arrays, so that ten thousand series cost one pass.
+``swirl.detectors``; ``configuration.build(resume)`` gives its running form, a *bank*, which holds all series
+of one kind of one pipeline as rows of numpy arrays, so that ten thousand series cost one pass.
 """
 
 from __future__ import annotations
@@ -66,16 +66,17 @@ class Scores:
     """What a bank thinks of the points, all of shape ``(n,)``.
 
     Attributes:
-        value: what is shown for the point: rate: the count; ratio: numerator over denominator; distribution: the
-            statistic.
-        evidence: nats that the point and those before it speak for a change, as a share of what an alarm takes: an
-            alarm is at 1 or above. 0 while nothing is measured.
-        expected, low, high: in the units of ``value``. ``low`` and ``high`` are the alarm limits themselves: a value
-            outside would have raised an alarm, given the evidence gathered before. NaN while unknown.
+        value: what is shown for the point: rate: the count; ratio: numerator over denominator; distribution:
+            the statistic.
+        evidence: nats that the point and those before it speak for a change, as a share of what an alarm
+            takes: an alarm is at 1 or above. 0 while nothing is measured.
+        expected, low, high: in the units of ``value``. ``low`` and ``high`` are the alarm limits themselves:
+            a value outside would have raised an alarm, given the evidence gathered before. NaN while unknown.
         alarm: this point spends the budget. Never for a row that is held.
         loud: of a row that is held: still far from normal.
         accumulated: the alarm comes from many small steps, and the last point may lie inside its limits.
-        since_ms: start of the window in which the present excursion began; where there is none, the point's own.
+        since_ms: start of the window in which the present excursion began; where there is none, the point's
+            own.
         learning: too little history: only overwhelming evidence raises an alarm.
     """
 
@@ -103,7 +104,8 @@ class Scores:
 class Bank(Protocol):
     """The running form of a detector over the series of one kind in one pipeline.
 
-    The monitor calls, for each closed window: :meth:`score`, then :meth:`learn` for those rows that are not held
+    The monitor calls, for each closed window: :meth:`score`, then :meth:`learn` for those rows that are not
+        held
     and whose window is whole. :meth:`refresh` follows about once an hour of event time.
     """
 
@@ -120,11 +122,11 @@ class Bank(Protocol):
         ...
 
     def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: from now on they raise no alarm, and say ``loud`` while far from normal."""
+        """The rows are in an incident: they raise no alarm, and say ``loud`` while far from normal."""
         ...
 
     def release(self, rows: Rows, *, adopt: bool = False) -> None:
-        """The incident is over. With ``adopt``, what the rows do now is the new normal: the old level is forgotten."""
+        """The incident is over. With ``adopt`` the old level is forgotten: what the rows do now is normal."""
         ...
 
     def refresh(self, alarms_per_window: float) -> None:
@@ -136,7 +138,7 @@ class Bank(Protocol):
         ...
 
     def snapshot(self) -> dict[str, Any]:
-        """All state, of types that MessagePack knows (arrays as bytes), from which ``build`` resumes exactly."""
+        """All state, of types that MessagePack knows (arrays as bytes); ``build`` resumes from it exactly."""
         ...
 
 

@@ -1,7 +1,7 @@
 """What the monitor wants done, as values. Engines hand them to sinks; carrying one out twice does no harm.
 
-Every effect has an ``identity`` made of what it is about (pipeline, window, revision, transition), so that the same
-log gives the same identities wherever and however often it is read.
+Every effect has an ``identity`` made of what it is about (pipeline, window, revision, transition), so that
+the same log gives the same identities wherever and however often it is read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from swirl.frame import Definition, Verdict
+from swirl.frame import Definition, Verdict  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,8 @@ class Health(msgspec.Struct, omit_defaults=True):
         duplicates: frames that came again and were ignored.
         dropped_records: by emitters for want of space.
         failed_frames: that emitters could not deliver.
-        late_records: by cause: ``closed`` (after the window was let go), ``future``, ``revised`` (in time to revise).
+        late_records: by cause: ``closed`` (after the window was let go), ``future``, ``revised`` (in time to
+            revise).
         emitters: heard and not gone.
         emitters_silent: known, without goodbye, and not heard.
         last_seen_ms: log time of the newest frame.
@@ -284,8 +285,9 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         second: a second fault that is likely beside the first, as a sentence, ``""`` for none.
         cost: what it cost against the baseline, as a sentence; only of a resolved incident.
         severity: ``"tripped"`` or ``"degraded"``: the verdict it gives.
-        reasons: reasons of the invalid records at the root stage and their shares in [0, 1], commonest first. They
-            may quote users' data, so they stand in no sentence: each sink shows them only if it is allowed to.
+        reasons: reasons of the invalid records at the root stage and their shares in [0, 1], commonest first.
+            They may quote users' data, so they stand in no sentence: each sink shows them only if it is
+            allowed to.
     """
 
     id: str

@@ -12,7 +12,8 @@ The tree::
         ├── DeliveryError       a sink could not deliver an effect; tried again unless it is permanent
         └── MissingExtraError   an optional dependency is not installed (also an ImportError)
 
-Nothing of this reaches a running pipeline: definition and settings errors are raised while the pipeline is being
+Nothing of this reaches a running pipeline: definition and settings errors are raised while the pipeline is
+    being
 written down, the others on the side of the monitor.
 """
 
@@ -64,7 +65,8 @@ class FrameError(SwirlError, ValueError):
     """Bytes that cannot be read as a frame.
 
     Attributes:
-        cause: one of ``too_large``, ``truncated``, ``foreign``, ``version``, ``values``; used as a metric label.
+        cause: one of ``too_large``, ``truncated``, ``foreign``, ``version``, ``values``; used as a metric
+            label.
     """
 
     def __init__(self, cause: str, message: str) -> None:

@@ -1,7 +1,7 @@
 """The wire: one frame is one flush of one emitter. ``docs/frame.md`` describes it for other languages.
 
-Frames are MessagePack maps with short keys. Readers ignore keys that they do not know, so that fields can be added;
-a change that old readers would misread raises :data:`SCHEMA`.
+Frames are MessagePack maps with short keys. Readers ignore keys that they do not know, so that fields can be
+added; a change that old readers would misread raises :data:`SCHEMA`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,14 @@ class Slice(
     msgspec.Struct,
     frozen=True,
     omit_defaults=True,
-    rename={"stage": "s", "version": "v", "bucket_ms": "b", "counters": "c", "categories": "k", "distributions": "d"},
+    rename={
+        "stage": "s",
+        "version": "v",
+        "bucket_ms": "b",
+        "counters": "c",
+        "categories": "k",
+        "distributions": "d",
+    },
 ):
     """What one version of one stage did in one second of event time.
 
@@ -102,8 +109,8 @@ class Slice(
         stage: its name.
         version: the version that did it, or ``""``.
         bucket_ms: start of the second, milliseconds since 1970.
-        counters: ``records`` in, ``invalid``, ``errors``, ``out``, ``predictions``, ``nulls`` and ``values`` (of
-            features), ``hook_errors``, ``non_finite``, ``null:<feature>``, and the user's own names.
+        counters: ``records`` in, ``invalid``, ``errors``, ``out``, ``predictions``, ``nulls`` and ``values``
+            (of features), ``hook_errors``, ``non_finite``, ``null:<feature>``, and the user's own names.
         categories: counts by label: ``reason``, ``error``, ``label``, ``feature:<name>``.
         distributions: ``latency`` (seconds), ``prediction``, ``feature:<name>``, and the user's own names.
     """
@@ -144,8 +151,8 @@ class Frame(
         emitter: 16 bytes, new for each process and each fork.
         sequence: 1, 2, 3, ... of this emitter.
         sent_ms: the emitter's clock at the flush.
-        covers: event time ``[from, to)`` that this frame makes complete for this emitter. From one frame to the next
-            it has no gap unless something was lost.
+        covers: event time ``[from, to)`` that this frame makes complete for this emitter. From one frame to
+            the next it has no gap unless something was lost.
         definition_hash: 16 bytes that stand for the definition.
         definition: the definition itself: in the first frame, when it changed, and once a minute.
         slices: what was counted.
@@ -180,8 +187,8 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the monitor tells a pipeline about itself.
 
     Attributes:
-        state: ``"healthy"``; ``"degraded"``: something is wrong, what comes out is still usable; ``"tripped"``: a
-            named fault makes what comes out wrong or lost.
+        state: ``"healthy"``; ``"degraded"``: something is wrong, what comes out is still usable;
+            ``"tripped"``: a named fault makes what comes out wrong or lost.
         since_ms: when the state began, event time; 0 while nothing is known.
         incident: identity of the incident behind it, ``""`` for none.
         stage: the root stage, ``""`` for none.
@@ -208,8 +215,8 @@ def decode(payload: bytes) -> Frame | Tick:
     """Read a record of the log.
 
     Raises:
-        FrameError: with a ``cause`` for the counters: ``too_large``, ``foreign`` (no record of Swirl), ``version``
-            (a schema that this version does not read) or ``values`` (fields that make no sense).
+        FrameError: with a ``cause`` for the counters: ``too_large``, ``foreign`` (no record of Swirl),
+            ``version`` (a schema that this version does not read) or ``values`` (fields that make no sense).
     """
     if len(payload) > MAX_BYTES:
         raise FrameError("too_large", f"{len(payload)} bytes; at most {MAX_BYTES} are read")
@@ -252,6 +259,8 @@ def _check(frame: Frame) -> None:
         raise FrameError("values", "no pipeline, an emitter id that is not 16 bytes, or a sequence below 1")
     for piece in frame.slices:
         if not all(0 <= n < _LATEST_MS for n in piece.counters.values()):
-            raise FrameError("values", f"a counter of stage {piece.stage!r} is negative, not finite or absurd")
+            raise FrameError(
+                "values", f"a counter of stage {piece.stage!r} is negative, not finite or absurd"
+            )
         if not all(0 <= n < _LATEST_MS for c in piece.categories.values() for n in c.values()):
             raise FrameError("values", f"a category of stage {piece.stage!r} has a negative or absurd count")

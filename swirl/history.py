@@ -1,7 +1,7 @@
 """What the last windows of a pipeline counted: the raw material of residuals and of diagnosis.
 
-Kept as plain counts per stage and version, so that detection, diagnosis and the figures that a person sees are all
-worked out from the same numbers. Incident windows are marked, and baselines leave them out.
+Kept as plain counts per stage and version, so that detection, diagnosis and the figures that a person sees
+are all worked out from the same numbers. Incident windows are marked, and baselines leave them out.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
         """Records that could be passed on: neither errors nor invalid ones that were held back.
 
         Example:
-            >>> StageCounts(records=10, invalid=3, out=7).handled, StageCounts(records=10, invalid=3, out=9).handled
-            (7, 9)
+            >>> StageCounts(records=10, invalid=3, out=7).handled
+            7
+            >>> StageCounts(records=10, invalid=3, out=9).handled
+            9
         """
         return max(self.records - self.invalid - self.errors, min(self.out, self.records - self.errors))
 
@@ -67,7 +69,8 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         start_ms: its start, event time.
-        stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or zero.
+        stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or
+            zero.
         drift: ``(stage, feature)`` as ``"stage/feature"`` -> standardised drift (a z by the null law).
         heard: stage name -> emitters heard in the window.
         known: stage name -> emitters that should have been heard (those that said goodbye excepted).

@@ -1,20 +1,21 @@
 """From a closed window to the points of its series.
 
-Series are conditional by construction: what a stage did given what it received, so that an effect that is passed on
-leaves no trace downstream. Plain rates are shown beside them and are not judged. A ratio keeps its numerator and its
-denominator to the end.
+Series are conditional by construction: what a stage did given what it received, so that an effect that is
+    passed on
+leaves no trace downstream. Plain rates are shown beside them and are not judged. A ratio keeps its numerator
+and its denominator to the end.
 
-======================  ============  ==============================================================================
+======================  ============  =======================================================
 metric                  kind          what it is
-======================  ============  ==============================================================================
+======================  ============  =======================================================
 records                 rate          records that arrived; judged at sources
-input_ratio             level         records that arrived, as a factor of what the parents sent; 1 is usual
+input_ratio             level         records that arrived, as a factor of what was sent
 invalid_ratio           ratio         invalid of records
 error_ratio             ratio         errors of records that were not invalid
 output_ratio            ratio         passed on, of records that were neither invalid nor errors
 prediction_ratio        ratio         one label of all valid predictions
 null_ratio              ratio         null feature values of all
-ratio                   ratio         the user's own: numerator of denominator, which may belong to another stage
+ratio                   ratio         the user's own, of one stage or across two
 counter_level           level         the user's own counter per record, where no ratio uses it
 latency_p50             level         median time per record, given the load
 latency_p95             positive      0.95 quantile of the time per record
@@ -24,7 +25,7 @@ prediction_drift        distribution  a numeric prediction against its baseline
 observed_drift          distribution  the user's own observation against its baseline
 invalid, errors, out    shown         per second; their limits are those of their ratio
 count                   shown         the user's own counter per second
-======================  ============  ==============================================================================
+======================  ============  =======================================================
 """
 
 from __future__ import annotations
@@ -46,7 +47,18 @@ if TYPE_CHECKING:
     from swirl.sketch import Distribution
     from swirl.window import Tally, Window
 
-__all__ = ["BUILT_IN", "FLOORS", "Measured", "SeriesTable", "Shown", "count_stage", "is_material", "measure", "merge_counts", "show"]
+__all__ = [
+    "BUILT_IN",
+    "FLOORS",
+    "Measured",
+    "SeriesTable",
+    "Shown",
+    "count_stage",
+    "is_material",
+    "measure",
+    "merge_counts",
+    "show",
+]
 
 BUILT_IN = frozenset(
     {"records", "invalid", "errors", "out", "predictions", "nulls", "values", "hook_errors", "non_finite"}
@@ -76,7 +88,8 @@ class Measured(NamedTuple):
         kind: of its numbers.
         value, weight: see :class:`swirl.detector.Points`.
         sample: of a distribution.
-        scale, rate: a person sees ``scale * value``, or where ``rate`` is not 0 ``scale * exp(rate * value)``.
+        scale, rate: a person sees ``scale * value``, or where ``rate`` is not 0 ``scale * exp(rate *
+            value)``.
     """
 
     key: SeriesKey
@@ -265,7 +278,11 @@ def measure(
         yield from _distributions(stage.name, parts)
         for name in sorted(counts.counters):
             if (stage.name, name) not in numerators and counts.records:
-                yield Measured(SeriesKey(stage.name, "counter_level", name), Kind.LEVEL, counts.counters[name] / counts.records)
+                yield Measured(
+                    SeriesKey(stage.name, "counter_level", name),
+                    Kind.LEVEL,
+                    counts.counters[name] / counts.records,
+                )
     for ratio in definition.ratios:
         yield from _ratio(ratio, stages)
     if now.lag_ms > 0:
@@ -290,7 +307,11 @@ def _transfers(stage: StageDefinition, counts: StageCounts, known: Sequence[Seri
 
 
 def _arrivals(
-    stage: StageDefinition, counts: StageCounts, now: WindowCounts, before: WindowCounts | None, model: InputModel | None
+    stage: StageDefinition,
+    counts: StageCounts,
+    now: WindowCounts,
+    before: WindowCounts | None,
+    model: InputModel | None,
 ) -> Iterator[Measured]:
     """Records that arrived: a rate at a source, otherwise given what the parents sent."""
     if not stage.after:
@@ -302,7 +323,9 @@ def _arrivals(
             yield Measured(SeriesKey(stage.name, "input_ratio"), Kind.LEVEL, residual / sd, rate=sd)
 
 
-def _times(stage: str, now: WindowCounts, parts: Mapping[str, Tally], model: LoadModel | None) -> Iterator[Measured]:
+def _times(
+    stage: str, now: WindowCounts, parts: Mapping[str, Tally], model: LoadModel | None
+) -> Iterator[Measured]:
     found = model.residual(now) if model is not None else None
     whole = merged_distribution(parts, "latency")
     if whole is None or not whole.count:
@@ -310,7 +333,9 @@ def _times(stage: str, now: WindowCounts, parts: Mapping[str, Tally], model: Loa
     if found is not None:
         residual, sd = found
         median = max(whole.quantile(0.5), 1e-9)
-        yield Measured(SeriesKey(stage, "latency_p50"), Kind.LEVEL, residual / sd, scale=median / exp(residual), rate=sd)
+        yield Measured(
+            SeriesKey(stage, "latency_p50"), Kind.LEVEL, residual / sd, scale=median / exp(residual), rate=sd
+        )
     yield Measured(SeriesKey(stage, "latency_p95"), Kind.POSITIVE, max(whole.quantile(0.95), 1e-9))
 
 
@@ -330,7 +355,9 @@ def _distributions(stage: str, parts: Mapping[str, Tally]) -> Iterator[Measured]
     for name in sorted(names):
         sample = merged_distribution(parts, name)
         yield Measured(_drift_key(stage, name), Kind.DISTRIBUTION, nan, 1.0, sample)
-    categories = {name for tally in parts.values() for name in tally.categories if name.startswith("feature:")}
+    categories = {
+        name for tally in parts.values() for name in tally.categories if name.startswith("feature:")
+    }
     for name in sorted(categories):
         counts: dict[str, int] = {}
         for tally in parts.values():
@@ -365,7 +392,9 @@ def _ratio(ratio: RatioDefinition, stages: Mapping[str, StageCounts]) -> Iterato
     yield Measured(key, Kind.LEVEL, top / bottom)
 
 
-def show(now: WindowCounts, definition: Definition, judged: Mapping[SeriesKey, float], exposure_s: float) -> Iterator[Shown]:
+def show(
+    now: WindowCounts, definition: Definition, judged: Mapping[SeriesKey, float], exposure_s: float
+) -> Iterator[Shown]:
     """The plain rates of a window, per second.
 
     Args:
@@ -384,12 +413,32 @@ def show(now: WindowCounts, definition: Definition, judged: Mapping[SeriesKey, f
             factor = judged.get(ratio_key, nan)
             rate = counts.records / exposure_s
             yield Shown(SeriesKey(name, "records"), rate, ratio_key, rate / factor if factor > 0 else nan)
-        yield Shown(SeriesKey(name, "invalid"), counts.invalid / exposure_s, SeriesKey(name, "invalid_ratio"), counts.records / exposure_s)
-        yield Shown(SeriesKey(name, "errors"), counts.errors / exposure_s, SeriesKey(name, "error_ratio"), valid / exposure_s)
-        yield Shown(SeriesKey(name, "out"), counts.out / exposure_s, SeriesKey(name, "output_ratio"), counts.handled / exposure_s)
+        yield Shown(
+            SeriesKey(name, "invalid"),
+            counts.invalid / exposure_s,
+            SeriesKey(name, "invalid_ratio"),
+            counts.records / exposure_s,
+        )
+        yield Shown(
+            SeriesKey(name, "errors"),
+            counts.errors / exposure_s,
+            SeriesKey(name, "error_ratio"),
+            valid / exposure_s,
+        )
+        yield Shown(
+            SeriesKey(name, "out"),
+            counts.out / exposure_s,
+            SeriesKey(name, "output_ratio"),
+            counts.handled / exposure_s,
+        )
         in_ratios = {place[1] for place in ratios if place[0] == name and place[1] not in BUILT_IN}
         for own in sorted(counts.counters.keys() | in_ratios):
             ratio = ratios.get((name, own))
             key = SeriesKey(name, "ratio", ratio.name) if ratio else SeriesKey(name, "counter_level", own)
             per = counter(stages, ratio.denominator) if ratio else counts.records
-            yield Shown(SeriesKey(name, "count", own), counts.counters.get(own, 0.0) / exposure_s, key, per / exposure_s)
+            yield Shown(
+                SeriesKey(name, "count", own),
+                counts.counters.get(own, 0.0) / exposure_s,
+                key,
+                per / exposure_s,
+            )

@@ -1,7 +1,7 @@
 """Settings: typed, frozen, each readable from one environment variable.
 
-Nothing is read at import. ``EmitterSettings.from_environment()`` is called when a pipeline is made, the others when a
-monitor is.
+Nothing is read at import. ``EmitterSettings.from_environment()`` is called when a pipeline is made, the
+others when a monitor is.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 def _setting(
     variable: str,
-    default: float | str | bool,
+    default: float | str | bool,  # noqa: FBT001 - a default may be a bool
     doc: str,
     *,
     above: float | None = None,
     least: float | None = None,
     secret: bool = False,
-) -> Any:  # noqa: FBT001 - a default may be a bool
+) -> Any:
     """A field with its variable, its meaning and its bounds."""
     metadata = {"variable": variable, "doc": doc, "above": above, "least": least}
     return field(default=default, metadata=metadata, repr=not secret)
@@ -42,9 +42,13 @@ class Settings:
         for spec in fields(self):
             value, above, least = getattr(self, spec.name), spec.metadata["above"], spec.metadata["least"]
             if above is not None and not value > above:
-                raise SettingsError(f"{spec.metadata['variable']} ({spec.name}) is {value!r}; it must be above {above:g}")
+                raise SettingsError(
+                    f"{spec.metadata['variable']} ({spec.name}) is {value!r}; it must be above {above:g}"
+                )
             if least is not None and not value >= least:
-                raise SettingsError(f"{spec.metadata['variable']} ({spec.name}) is {value!r}; it must be at least {least:g}")
+                raise SettingsError(
+                    f"{spec.metadata['variable']} ({spec.name}) is {value!r}; it must be at least {least:g}"
+                )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Self:
@@ -63,64 +67,98 @@ class Settings:
 
 
 def _parse(variable: str, text: str, kind: type) -> Any:
+    word = text.strip().lower()
+    if kind is bool and word in _TRUE | _FALSE:
+        return word in _TRUE
     try:
-        if kind is bool:
-            word = text.strip().lower()
-            if word not in _TRUE | _FALSE:
-                raise ValueError
-            return word in _TRUE
-        return kind(text)
+        if kind is not bool:
+            return kind(text)
     except ValueError:
-        wanted = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
-        raise SettingsError(f"{variable} is {text!r}; it must be {wanted}") from None
+        pass
+    wanted = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
+    raise SettingsError(f"{variable} is {text!r}; it must be {wanted}")
 
 
 @dataclass(frozen=True)
 class EmitterSettings(Settings):
     """What lives inside the user's pipeline."""
 
-    off: bool = _setting("SWIRL_OFF", default=False, doc="1: decorated functions are the bare functions; nothing is measured")
-    flush_seconds: float = _setting("SWIRL_FLUSH_SECONDS", 1.0, "time between two frames of a pipeline", above=0)
+    off: bool = _setting(
+        "SWIRL_OFF", default=False, doc="1: decorated functions are the bare functions; nothing is measured"
+    )
+    flush_seconds: float = _setting(
+        "SWIRL_FLUSH_SECONDS", 1.0, "time between two frames of a pipeline", above=0
+    )
     buffer_records: int = _setting(
-        "SWIRL_BUFFER_RECORDS", 200_000, "records that wait for a flush, per pipeline; more are dropped and counted", least=100
+        "SWIRL_BUFFER_RECORDS",
+        200_000,
+        "records that wait for a flush, per pipeline; more are dropped and counted",
+        least=100,
     )
     buffer_frames: int = _setting(
-        "SWIRL_BUFFER_FRAMES", 256, "frames that wait for the transport; the oldest are dropped and counted", least=1
+        "SWIRL_BUFFER_FRAMES",
+        256,
+        "frames that wait for the transport; the oldest are dropped and counted",
+        least=1,
     )
-    exit_seconds: float = _setting("SWIRL_EXIT_SECONDS", 1.0, "longest wait for the last frame when the process ends", least=0)
-    labels: int = _setting("SWIRL_LABELS", 50, "labels, reasons and categories kept apart per metric; the rest is (other)", least=1)
+    exit_seconds: float = _setting(
+        "SWIRL_EXIT_SECONDS", 1.0, "longest wait for the last frame when the process ends", least=0
+    )
+    labels: int = _setting(
+        "SWIRL_LABELS",
+        50,
+        "labels, reasons and categories kept apart per metric; the rest is (other)",
+        least=1,
+    )
 
 
 @dataclass(frozen=True)
 class MonitorSettings(Settings):
     """What decides."""
 
-    window_seconds: float = _setting("SWIRL_WINDOW_SECONDS", 10.0, "length of a window, event time: whole seconds", least=1)
+    window_seconds: float = _setting(
+        "SWIRL_WINDOW_SECONDS", 10.0, "length of a window, event time: whole seconds", least=1
+    )
     lateness_seconds: float = _setting(
         "SWIRL_LATENESS_SECONDS", 5.0, "how long a window waits for late records after its end", least=0
     )
-    skew_seconds: float = _setting("SWIRL_SKEW_SECONDS", 60.0, "event times further ahead of the log are counted as future", least=0)
+    skew_seconds: float = _setting(
+        "SWIRL_SKEW_SECONDS", 60.0, "event times further ahead of the log are counted as future", least=0
+    )
     retained_windows: int = _setting(
         "SWIRL_RETAINED_WINDOWS", 6, "closed windows that late records may still revise", least=0
     )
     false_alarms_a_week: float = _setting(
-        "SWIRL_FALSE_ALARMS_A_WEEK", 1.0, "the budget: at most so many false alarms a week per pipeline", above=0
+        "SWIRL_FALSE_ALARMS_A_WEEK",
+        1.0,
+        "the budget: at most so many false alarms a week per pipeline",
+        above=0,
     )
     warm_up_windows: int = _setting(
-        "SWIRL_WARM_UP_WINDOWS", 60, "windows before which only overwhelming evidence raises an alarm", least=10
+        "SWIRL_WARM_UP_WINDOWS",
+        60,
+        "windows before which only overwhelming evidence raises an alarm",
+        least=10,
     )
-    calm_windows: int = _setting("SWIRL_CALM_WINDOWS", 30, "calm windows after which an incident is resolved", least=1)
+    calm_windows: int = _setting(
+        "SWIRL_CALM_WINDOWS", 30, "calm windows after which an incident is resolved", least=1
+    )
     silence_seconds: float = _setting(
-        "SWIRL_SILENCE_SECONDS", 10.0, "an emitter that said no goodbye and is not heard for so long is missing", above=0
+        "SWIRL_SILENCE_SECONDS",
+        10.0,
+        "an emitter that said no goodbye and is not heard for so long is missing",
+        above=0,
     )
-    series: int = _setting("SWIRL_SERIES", 20_000, "series per pipeline; further ones are counted and left out", least=1)
-
+    series: int = _setting(
+        "SWIRL_SERIES", 20_000, "series per pipeline; further ones are counted and left out", least=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.window_seconds != int(self.window_seconds):
             raise SettingsError(
-                f"SWIRL_WINDOW_SECONDS (window_seconds) is {self.window_seconds!r}; it must be a whole number of seconds"
+                f"SWIRL_WINDOW_SECONDS (window_seconds) is {self.window_seconds!r}; "
+                "it must be a whole number of seconds"
             )
 
 
@@ -129,11 +167,18 @@ class WatchSettings(Settings):
     """How the monitor is reached and whom it tells."""
 
     slack_webhook: str = _setting("SWIRL_SLACK_WEBHOOK", "", "incoming webhook of a channel", secret=True)
-    slack_token: str = _setting("SWIRL_SLACK_TOKEN", "", "bot token (xoxb-...): threads and edits instead of single messages", secret=True)
+    slack_token: str = _setting(
+        "SWIRL_SLACK_TOKEN",
+        "",
+        "bot token (xoxb-...): threads and edits instead of single messages",
+        secret=True,
+    )
     slack_channel: str = _setting("SWIRL_SLACK_CHANNEL", "", "channel for the bot, such as #ads-oncall")
     slack_url: str = _setting("SWIRL_SLACK_URL", "https://slack.com/api/", "where the bot talks to")
     slack_show_labels: bool = _setting(
         "SWIRL_SLACK_SHOW_LABELS", default=False, doc="1: reasons of invalid records may be shown in Slack"
     )
-    http: str = _setting("SWIRL_HTTP", "127.0.0.1:9464", "address of /metrics, /livez and /readyz; empty: none")
+    http: str = _setting(
+        "SWIRL_HTTP", "127.0.0.1:9464", "address of /metrics, /livez and /readyz; empty: none"
+    )
     state: str = _setting("SWIRL_STATE", "", "folder of the state; empty: ~/.local/state/swirl")

@@ -1,10 +1,11 @@
 """Mergeable summaries: what leaves the user's process instead of the records.
 
-A :class:`Distribution` summarises numbers (a t-digest with exact count, sum, minimum and maximum), :class:`Categories`
-counts labels under a cap. Both are deterministic: the same summaries merged in the same order give the same bytes.
+A :class:`Distribution` summarises numbers (a t-digest with exact count, sum, minimum and maximum),
+:class:`Categories` counts labels under a cap. Both are deterministic: the same summaries merged in the same
+order give the same bytes.
 
-The t-digest is that of Apache DataSketches (``tdigest_float``), described in T. Dunning and O. Ertl, "Computing
-Extremely Accurate Quantiles Using t-Digests", 2019.
+The t-digest is that of Apache DataSketches (``tdigest_float``), described in T. Dunning and O. Ertl,
+"Computing Extremely Accurate Quantiles Using t-Digests", 2019.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ class Distribution:
         """Read what :meth:`encode` wrote.
 
         Raises:
-            ValueError: the bytes are no digest, or one of other size or count, or hold values that are not finite.
+            ValueError: the bytes are no digest, or one of other size or count, or hold values that are not
+                finite.
         """
         self = cls.__new__(cls)
         try:
@@ -145,10 +147,10 @@ class Distribution:
 
 
 def cap_label(label: object) -> str:
-    """A label as text of at most 80 characters, without control characters.
+    r"""A label as text of at most 80 characters, without control characters.
 
     Example:
-        >>> cap_label("text\\nmissing"), len(cap_label("x" * 1000))
+        >>> cap_label("text\nmissing"), len(cap_label("x" * 1000))
         ('text missing', 80)
     """
     text = label if type(label) is str else str(label)
@@ -177,7 +179,7 @@ class Categories:
         self.counts: dict[str, int] = {}
 
     def add(self, counts: Mapping[str, int] | Iterable[tuple[str, int]]) -> None:
-        """Add counts by label. Labels are taken as they are: cap their length with :func:`cap_label` where they arise."""
+        """Add counts by label. Labels are taken as they are: :func:`cap_label` them where they arise."""
         mine = self.counts
         for label, count in counts.items() if hasattr(counts, "items") else counts:
             if label in mine:

@@ -1,6 +1,7 @@
 """Event time: tumbling windows, the watermark that closes them, and what of a window was really covered.
 
-Everything here is driven by what is in the log. Windows are half-open, ``[start, end)``, in integer milliseconds.
+Everything here is driven by what is in the log. Windows are half-open, ``[start, end)``, in integer
+milliseconds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _LABELS = 200
 class EventClock(msgspec.Struct):
     """The watermark of one pipeline: event time up to which nothing more is expected.
 
-    It stands at the newest event time less the lateness. When nothing comes for longer than the grace, it moves on
+    It stands at the newest event time less the lateness. When nothing comes for longer than the grace, it
+    moves on
     by the log time that passed, not to the log time: old data that is replayed has a past of its own.
 
     Attributes:
@@ -235,7 +237,14 @@ class Window:
     def snapshot(self) -> list[Any]:
         """Of types that MessagePack knows."""
         tallies = [[stage, version, tally.snapshot()] for (stage, version), tally in self.tallies.items()]
-        return [self.start_ms, tallies, self.coverage.intervals, sorted(self.heard), self.revision, self.revised]
+        return [
+            self.start_ms,
+            tallies,
+            self.coverage.intervals,
+            sorted(self.heard),
+            self.revision,
+            self.revised,
+        ]
 
     @classmethod
     def restore(cls, data: list[Any]) -> Window:

@@ -31,10 +31,22 @@ FRAME = Frame(
     covers=(0, 1_000),
     definition_hash=b"h" * 16,
     definition=Definition(
-        (StageDefinition("ingest", validates=True), StageDefinition("classify", ("ingest",), predicts="label")),
+        (
+            StageDefinition("ingest", validates=True),
+            StageDefinition("classify", ("ingest",), predicts="label"),
+        ),
         (RatioDefinition("clicks per ad", ("classify", "clicks"), ("classify", "out")),),
     ),
-    slices=(Slice("ingest", "1", 0, {"records": 5}, {"reason": {"text missing": 2}}, {"latency": Summary(1, 2.0, b"x")}),),
+    slices=(
+        Slice(
+            "ingest",
+            "1",
+            0,
+            {"records": 5},
+            {"reason": {"text missing": 2}},
+            {"latency": Summary(1, 2.0, b"x")},
+        ),
+    ),
     dropped=1,
     failed=2,
     goodbye=True,
@@ -69,7 +81,9 @@ def test_a_frame_of_another_schema_is_refused_as_such_even_if_nothing_else_is_kn
     assert cause_of(msgspec.msgpack.encode({"t": "f", "v": SCHEMA + 1, "other": "shape"})) == "version"
 
 
-@pytest.mark.parametrize("payload", [b"", b"hello", b'{"t": "f"}', b"\xc1", encode(FRAME)[:-1], encode(FRAME)[5:]])
+@pytest.mark.parametrize(
+    "payload", [b"", b"hello", b'{"t": "f"}', b"\xc1", encode(FRAME)[:-1], encode(FRAME)[5:]]
+)
 def test_bytes_that_are_no_message_are_foreign(payload: bytes) -> None:
     assert cause_of(payload) == "foreign"
 
@@ -122,19 +136,21 @@ def test_the_hash_stands_for_the_definition() -> None:
     assert len(definition_hash(other)) == 16
 
 
-@given(st.binary(max_size=300))
-def test_no_bytes_do_more_than_be_refused(payload: bytes) -> None:
+def refused_or_read(payload: bytes) -> str:
     try:
         decode(payload)
     except FrameError as error:
-        assert error.cause in {"too_large", "foreign", "version", "values"}
+        return error.cause
+    return "read"
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_be_refused(payload: bytes) -> None:
+    assert refused_or_read(payload) in {"read", "foreign", "version", "values"}
 
 
 @given(st.integers(0, len(encode(FRAME)) - 1), st.integers(0, 255))
 def test_no_damaged_byte_does_more_than_be_refused(place: int, value: int) -> None:
     payload = bytearray(encode(FRAME))
     payload[place] = value
-    try:
-        assert isinstance(decode(bytes(payload)), Frame | Tick)
-    except FrameError as error:
-        assert error.cause in {"foreign", "version", "values"}
+    assert refused_or_read(bytes(payload)) in {"read", "foreign", "version", "values"}

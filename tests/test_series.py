@@ -35,7 +35,9 @@ def window(*pieces: Slice) -> tuple[Window, WindowCounts]:
     return w, WindowCounts(0, stages, lag_ms=700)
 
 
-def points(*pieces: Slice, table: SeriesTable | None = None, graph: Definition = GRAPH) -> dict[tuple[str, ...], Measured]:
+def points(
+    *pieces: Slice, table: SeriesTable | None = None, graph: Definition = GRAPH
+) -> dict[tuple[str, ...], Measured]:
     w, counts = window(*pieces)
     found = measure(w, counts, None, graph, table or SeriesTable(100), ({}, {}))
     first: dict[tuple[str, ...], Measured] = {}
@@ -44,9 +46,19 @@ def points(*pieces: Slice, table: SeriesTable | None = None, graph: Definition =
     return first
 
 
-INGESTED = Slice("ingest", "1", 0, {"records": 100, "invalid": 20, "errors": 5, "out": 75}, {"reason": {"text missing": 20}})
+INGESTED = Slice(
+    "ingest",
+    "1",
+    0,
+    {"records": 100, "invalid": 20, "errors": 5, "out": 75},
+    {"reason": {"text missing": 20}},
+)
 CLASSIFIED = Slice(
-    "classify", "1", 0, {"records": 75, "out": 75, "predictions": 75, "clicks": 6}, {"label": {"yes": 60, "no": 15}}
+    "classify",
+    "1",
+    0,
+    {"records": 75, "out": 75, "predictions": 75, "clicks": 6},
+    {"label": {"yes": 60, "no": 15}},
 )
 
 
@@ -76,8 +88,13 @@ def test_a_stage_without_a_check_has_no_invalid_ratio_until_something_is_invalid
 def test_a_label_that_was_seen_before_counts_zero_when_it_is_gone() -> None:
     table = SeriesTable(100)
     table.add(SeriesKey("classify", "prediction_ratio", "yes"), Kind.RATIO)
-    found = points(Slice("classify", "1", 0, {"records": 9, "predictions": 9}, {"label": {"no": 9}}), table=table)
-    assert (found["classify", "prediction_ratio", "yes"].value, found["classify", "prediction_ratio", "no"].value) == (0, 9)
+    found = points(
+        Slice("classify", "1", 0, {"records": 9, "predictions": 9}, {"label": {"no": 9}}), table=table
+    )
+    assert (
+        found["classify", "prediction_ratio", "yes"].value,
+        found["classify", "prediction_ratio", "no"].value,
+    ) == (0, 9)
 
 
 def test_a_stage_that_yields_more_than_it_takes_has_no_output_ratio() -> None:
@@ -107,14 +124,27 @@ def test_a_ratio_of_a_stage_that_did_nothing_is_not_measured() -> None:
 
 
 def test_versions_are_judged_together() -> None:
-    found = points(Slice("ingest", "1", 0, {"records": 10, "invalid": 1}), Slice("ingest", "2", 0, {"records": 30, "invalid": 9}))
-    assert (found["ingest", "invalid_ratio", ""].value, found["ingest", "invalid_ratio", ""].weight) == (10, 40)
+    found = points(
+        Slice("ingest", "1", 0, {"records": 10, "invalid": 1}),
+        Slice("ingest", "2", 0, {"records": 30, "invalid": 9}),
+    )
+    assert (found["ingest", "invalid_ratio", ""].value, found["ingest", "invalid_ratio", ""].weight) == (
+        10,
+        40,
+    )
 
 
 def test_latency_and_features_keep_their_summaries_over_versions() -> None:
     found = points(
         Slice("ingest", "1", 0, {"records": 2}, {}, {"latency": summary(1, 1), "feature:age": summary(3)}),
-        Slice("ingest", "2", 0, {"records": 2}, {"feature:land": {"de": 2}}, {"latency": summary(9, 9), "prediction": summary(4)}),
+        Slice(
+            "ingest",
+            "2",
+            0,
+            {"records": 2},
+            {"feature:land": {"de": 2}},
+            {"latency": summary(9, 9), "prediction": summary(4)},
+        ),
     )
     assert found["ingest", "latency_p95", ""].value == pytest.approx(9, rel=0.01)
     assert isinstance(found["ingest", "drift", "age"].sample, Distribution)
@@ -124,7 +154,16 @@ def test_latency_and_features_keep_their_summaries_over_versions() -> None:
 
 def test_counts_of_a_stage_are_taken_from_its_tally() -> None:
     tally = Tally()
-    tally.add(Slice("s", "", 0, {"records": 9, "own": 2, "null:age": 3, "nulls": 3, "values": 9}, {}, {"latency": summary(1, 2, 3)}))
+    tally.add(
+        Slice(
+            "s",
+            "",
+            0,
+            {"records": 9, "own": 2, "null:age": 3, "nulls": 3, "values": 9},
+            {},
+            {"latency": summary(1, 2, 3)},
+        )
+    )
     counts = count_stage(tally)
     assert (counts.records, counts.nulls, counts.values, counts.latency) == (9, 3, 9, 2.0)
     assert counts.counters == {"own": 2}
@@ -138,7 +177,9 @@ def test_only_the_commonest_reasons_are_kept() -> None:
 
 
 def test_merging_versions_takes_the_latency_of_the_one_with_most_records() -> None:
-    both = merge_counts({"1": StageCounts(records=1, latency=5.0), "2": StageCounts(records=9, latency=0.1, labels={"a": 1})})
+    both = merge_counts(
+        {"1": StageCounts(records=1, latency=5.0), "2": StageCounts(records=9, latency=0.1, labels={"a": 1})}
+    )
     assert (both.records, both.latency, both.labels) == (10, 0.1, {"a": 1})
     assert merge_counts({}).records == 0
 
@@ -188,7 +229,12 @@ def test_a_counter_that_did_not_count_is_shown_as_zero() -> None:
         ("invalid_ratio", nan, 0.5, False),
     ],
 )
-def test_only_material_changes_are_worth_a_person(metric: str, value: float, expected: float, material: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_only_material_changes_are_worth_a_person(
+    metric: str,
+    value: float,
+    expected: float,
+    material: bool,  # noqa: FBT001 - a column of the table
+) -> None:
     assert is_material(SeriesKey("s", metric), value, expected) is material
 
 

@@ -23,7 +23,9 @@ def test_the_real_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch
     assert EmitterSettings.from_environment().off is True
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", True), ("TRUE", True), ("on", True), ("0", False), ("", False), ("no", False)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("TRUE", True), ("on", True), ("0", False), ("", False), ("no", False)]
+)
 def test_yes_and_no_have_many_words(text: str, value: bool) -> None:  # noqa: FBT001 - it is the value under test
     assert EmitterSettings.from_environment({"SWIRL_OFF": text}).off is value
 

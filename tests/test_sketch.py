@@ -75,7 +75,12 @@ def test_a_copy_goes_its_own_way() -> None:
 
 def test_bytes_of_another_count_or_of_nothing_are_refused() -> None:
     d = of([1.0, 2.0])
-    for count, total, digest in ((3, 3.0, d.encode()), (2, float("nan"), d.encode()), (2, 3.0, b""), (2, 3.0, d.encode()[:-1])):
+    for count, total, digest in (
+        (3, 3.0, d.encode()),
+        (2, float("nan"), d.encode()),
+        (2, 3.0, b""),
+        (2, 3.0, d.encode()[:-1]),
+    ):
         with pytest.raises(ValueError, match="digest"):
             Distribution.decode(count, total, digest)
 

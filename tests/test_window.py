@@ -83,7 +83,12 @@ def test_a_tally_adds_counters_categories_and_distributions() -> None:
     tally = Tally()
     one = Slice("s", "1", 0, {"records": 3, "invalid": 1}, {"reason": {"a": 1}}, {"latency": summary(1, 2)})
     assert tally.add(one) == 0
-    assert tally.add(Slice("s", "1", 1000, {"records": 2}, {"reason": {"a": 1, "b": 4}}, {"latency": summary(5)})) == 0
+    assert (
+        tally.add(
+            Slice("s", "1", 1000, {"records": 2}, {"reason": {"a": 1, "b": 4}}, {"latency": summary(5)})
+        )
+        == 0
+    )
     assert tally.count("records") == 5
     assert tally.count("invalid") == 1
     assert tally.count("absent") == 0
@@ -104,7 +109,9 @@ def test_a_summary_that_cannot_be_read_is_left_out_and_counted() -> None:
 def test_including_a_tally_leaves_the_other_as_it_was() -> None:
     one, two = Tally(), Tally()
     one.add(Slice("s", "", 0, {"records": 1}, {"label": {"x": 1}}, {"latency": summary(1)}))
-    two.add(Slice("s", "", 0, {"records": 2}, {"label": {"x": 2}}, {"latency": summary(2), "other": summary(3)}))
+    two.add(
+        Slice("s", "", 0, {"records": 2}, {"label": {"x": 2}}, {"latency": summary(2), "other": summary(3)})
+    )
     one.include(two)
     assert one.count("records") == 3
     assert one.labels("label") == {"x": 3}
@@ -116,7 +123,9 @@ def test_including_a_tally_leaves_the_other_as_it_was() -> None:
 
 def test_a_window_resumes_from_its_snapshot_and_goes_on_bit_for_bit() -> None:
     window = Window(10_000)
-    window.add(Slice("s", "1", 10_000, {"records": 1}, {"label": {"x": 1}}, {"latency": summary(*range(500))}))
+    window.add(
+        Slice("s", "1", 10_000, {"records": 1}, {"label": {"x": 1}}, {"latency": summary(*range(500))})
+    )
     window.cover(b"e" * 16, 10_000, 10_400)
     window.revision, window.revised = 2, True
     resumed = Window.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(window.snapshot())))
@@ -134,7 +143,10 @@ def test_stages_and_versions_come_in_order_of_names() -> None:
     window = Window(0)
     for stage, version in (("b", "2"), ("a", "9"), ("b", "1")):
         window.add(Slice(stage, version, 0, {"records": 1}))
-    assert {stage: list(versions) for stage, versions in window.by_stage().items()} == {"a": ["9"], "b": ["1", "2"]}
+    assert {stage: list(versions) for stage, versions in window.by_stage().items()} == {
+        "a": ["9"],
+        "b": ["1", "2"],
+    }
     assert list(window.by_stage()) == ["a", "b"]
 
 

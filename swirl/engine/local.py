@@ -1,7 +1,7 @@
 """The local engine: the monitor in the user's own process. No Kafka, no JVM, no Docker.
 
-The first process of a machine that takes the lock of the state folder watches; the others send it their frames over a
-Unix socket, and one of them takes over when it goes.
+The first process of a machine that takes the lock of the state folder watches; the others send it their
+frames over a Unix socket, and one of them takes over when it goes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class LocalEngine:
         sinks: further sinks; those of ``watch`` come by themselves.
         detectors: kind of series -> its detectors; default: those of production.
         clock: tells log time.
-        state: folder of the state, shared by the processes that watch together; None: nothing is kept or shared.
+        state: folder of the state, shared by the processes that watch together; None: nothing is kept or
+            shared.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LocalEngine:
         self._closed = False
         _engines.add(self)
 
-    # -- roles ---------------------------------------------------------------------------------------------------
+    # -- roles
 
     def start(self) -> None:
         """Watch, or find the process that does."""
@@ -140,7 +141,9 @@ class LocalEngine:
             monitor.restore(snapshot)
         except SnapshotError as error:
             aside = self._folder.set_aside()
-            _log.warning("the state was not taken over: %s. It lies in %s; learning starts anew", error, aside)
+            _log.warning(
+                "the state was not taken over: %s. It lies in %s; learning starts anew", error, aside
+            )
 
     def _counts(self) -> dict[str, Counts]:
         return {outlet.name: outlet.counts for outlet in self._outlets}
@@ -154,7 +157,7 @@ class LocalEngine:
         sink = slack_sink(self._watch, memory)
         return [sink] if sink is not None else []
 
-    # -- frames in, effects out ----------------------------------------------------------------------------------
+    # -- frames in, effects out
 
     def send(self, pipeline: str, payload: bytes) -> None:
         """Take a frame of a pipeline of this process; called from emitters' threads.
@@ -177,7 +180,7 @@ class LocalEngine:
             raise ConnectionError("the process that watches does not listen yet")
 
     def _lost(self, client: ShareClient) -> None:
-        """The process that watched is gone: the next frame finds the one that took over, or takes over itself."""
+        """The process that watched is gone: the next frame finds its successor, or becomes it."""
         with self._role:
             if self._client is client:
                 self._client = None
@@ -194,7 +197,7 @@ class LocalEngine:
         if self._server is not None:
             self._server.tell(pipeline, verdict)
 
-    # -- health and end ------------------------------------------------------------------------------------------
+    # -- health and end
 
     def _live(self) -> tuple[bool, str]:
         stalled = self._loop.stalled_s if self._loop is not None else 0.0
@@ -205,12 +208,12 @@ class LocalEngine:
         return self._loop is not None, f"watching {', '.join(names) or 'nothing yet'}"
 
     def folded(self, timeout: float = 5.0) -> bool:
-        """Wait until all frames that have come are folded; False if that took longer than ``timeout`` seconds."""
+        """Wait until all frames are folded; False if that took longer than ``timeout`` seconds."""
         loop = self._loop
         return loop is None or loop.drain(timeout)
 
     def drain(self, timeout: float = 5.0) -> bool:
-        """Wait until all frames are folded and all effects delivered; ``timeout`` seconds for each of the two."""
+        """Wait until all frames are folded and all effects delivered; ``timeout`` seconds for each."""
         folded = self.folded(timeout)
         return all([folded, *(outlet.drain(timeout) for outlet in self._outlets)])
 
@@ -263,14 +266,16 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def watch(*, sinks: Sequence[Sink] = (), detectors: Mapping[Kind, Sequence[Detector]] | None = None, **given: Any) -> LocalEngine:
+def watch(
+    *, sinks: Sequence[Sink] = (), detectors: Mapping[Kind, Sequence[Detector]] | None = None, **given: Any
+) -> LocalEngine:
     """Watch all pipelines of this process, from this process.
 
     Args:
         sinks: further sinks; the console, Slack and Prometheus come by themselves.
         detectors: kind of series -> its detectors; default: those of production.
-        **given: settings by name, such as ``slack_webhook=...``, ``false_alarms_a_week=2`` or ``window_seconds=60``;
-            they go before the environment. ``swirl settings`` lists them all.
+        **given: settings by name, such as ``slack_webhook=...``, ``false_alarms_a_week=2`` or
+            ``window_seconds=60``; they go before the environment. ``swirl settings`` lists them all.
 
     Returns:
         The engine; keep it only to ``close`` it early. At exit it closes by itself.
@@ -278,7 +283,10 @@ def watch(*, sinks: Sequence[Sink] = (), detectors: Mapping[Kind, Sequence[Detec
     Raises:
         SettingsError: a setting is unknown or has an unusable value.
     """
-    known_monitor, known_watch = set(MonitorSettings.__dataclass_fields__), set(WatchSettings.__dataclass_fields__)
+    known_monitor, known_watch = (
+        set(MonitorSettings.__dataclass_fields__),
+        set(WatchSettings.__dataclass_fields__),
+    )
     unknown = sorted(given.keys() - known_monitor - known_watch)
     if unknown:
         raise SettingsError(f"watch() knows no setting {unknown[0]!r}; `swirl settings` lists them all")

@@ -32,7 +32,8 @@ _SNAPSHOT_S = 30.0
 class MonitorLoop:
     """Feeds a monitor from a queue and carries its effects away.
 
-    The queue is the log of the local engine: its order and the clock's time, made monotone, are the offsets and log
+    The queue is the log of the local engine: its order and the clock's time, made monotone, are the offsets
+        and log
     times that the fold sees. Where no frame comes, the loop appends ticks.
 
     Args:
@@ -43,7 +44,11 @@ class MonitorLoop:
     """
 
     def __init__(
-        self, monitor: Monitor, clock: Clock, carry: Callable[[Effect], None], save: Callable[[bytes], None] | None = None
+        self,
+        monitor: Monitor,
+        clock: Clock,
+        carry: Callable[[Effect], None],
+        save: Callable[[bytes], None] | None = None,
     ) -> None:
         self._monitor = monitor
         self._clock = clock
@@ -67,7 +72,7 @@ class MonitorLoop:
         self._thread.start()
 
     def put(self, pipeline: str, payload: bytes) -> bool:
-        """Append a frame to the log, from any thread; False when the queue is full and the frame was counted."""
+        """Append a frame to the log, from any thread; False when the queue is full: then it was counted."""
         with self._guard:
             if self._queued_bytes + len(payload) > _QUEUE_BYTES:
                 self.overflowed += 1
@@ -136,7 +141,7 @@ class MonitorLoop:
         try:
             for effect in _paced(self._monitor.fold(self._monitor.next_offset, self._log_ms, payload)):
                 self._carry(effect)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, and counted
             # A frame that the fold cannot stand must not take the watch over all the others with it.
             self.failed += 1
             if self.failed == 1:
@@ -146,7 +151,7 @@ class MonitorLoop:
         if self._save is not None:
             try:
                 self._save(self._monitor.snapshot())
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged, and tried again
                 _log.exception("the state could not be saved; it is tried again in %.0f s", _SNAPSHOT_S)
 
 

@@ -1,7 +1,7 @@
 """Several processes of one machine, one watch: the others send it their frames over a Unix socket.
 
-Messages are a length in 4 bytes, big-endian, and as many bytes of MessagePack: ``[pipeline, frame]`` towards the
-process that watches, ``[pipeline, verdict]`` from it.
+Messages are a length in 4 bytes, big-endian, and as many bytes of MessagePack: ``[pipeline, frame]`` towards
+the process that watches, ``[pipeline, verdict]`` from it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class ShareServer:
         self._listener.bind(path)
         os.chmod(path, 0o600)  # noqa: PTH101 - as above
         self._listener.listen(64)
-        self._listener.setblocking(False)
+        self._listener.settimeout(0)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._end, self._stop = socket.socketpair()
         self._selector.register(self._end, selectors.EVENT_READ)
@@ -133,7 +133,7 @@ class ShareServer:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             client, _ = self._listener.accept()
-            client.setblocking(False)
+            client.settimeout(0)
             self._selector.register(client, selectors.EVENT_READ)
             with self._guard:
                 self._clients[client] = _Inbox()

@@ -41,7 +41,7 @@ class StateFolder:
             (path / "lock").touch(mode=0o600)
         except OSError as error:
             raise SettingsError(
-                f"the state folder {path} cannot be used ({error.strerror}). Set SWIRL_STATE to one that can be written"
+                f"the state folder {path} cannot be used ({error.strerror}). Set SWIRL_STATE to another one"
             ) from error
 
     @property
@@ -113,7 +113,9 @@ class Memory(UserDict[str, str]):
             known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             known = {}
-        super().__init__({str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {})
+        super().__init__(
+            {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+        )
         self._path = path
 
     def __setitem__(self, key: str, value: str) -> None:

@@ -1,6 +1,7 @@
 """The pure core of one shard: records of a log in, effects out.
 
-No clock, no input or output, no threads, no randomness: the same log gives the same effects, byte for byte, whether it
+No clock, no input or output, no threads, no randomness: the same log gives the same effects, byte for byte,
+    whether it
 is read live, replayed, or read on after a snapshot was restored.
 """
 
@@ -55,7 +56,9 @@ class Monitor:
     """
 
     def __init__(
-        self, settings: MonitorSettings | None = None, detectors: Mapping[Kind, Sequence[Detector]] | None = None
+        self,
+        settings: MonitorSettings | None = None,
+        detectors: Mapping[Kind, Sequence[Detector]] | None = None,
     ) -> None:
         self._settings = settings or MonitorSettings()
         self._detectors = detectors or default_detectors(self._settings)
@@ -74,7 +77,8 @@ class Monitor:
         Args:
             offset: its place in the log; what lies below ``next_offset`` is ignored.
             log_ms: when the log took it, milliseconds since 1970.
-            payload: bytes of a frame or a tick. What cannot be read is counted in ``refused`` and never raises.
+            payload: bytes of a frame or a tick. What cannot be read is counted in ``refused`` and never
+                raises.
 
         Returns:
             What shall be done, in order.
@@ -88,7 +92,7 @@ class Monitor:
                 return effects
 
     def fold(self, offset: int, log_ms: int, payload: bytes) -> Generator[None, None, list[Effect]]:
-        """:meth:`apply` in slices well below a millisecond: for engines that share their process with the pipeline."""
+        """:meth:`apply` in slices well below a millisecond, for engines that share the pipeline's process."""
         if offset < self.next_offset:
             return []
         self.next_offset = offset + 1
@@ -112,31 +116,36 @@ class Monitor:
         return PipelineMonitor(name, self._settings, self._detectors)
 
     def standing(self) -> list[Effect]:
-        """How all pipelines stand, for those who must know it after a restart; told before, so not to be told again."""
+        """How all pipelines stand, for those who must know it after a restart. All of it was told before."""
         return [effect for pipeline in self._pipelines.values() for effect in pipeline.standing()]
 
     def snapshot(self) -> bytes:
         """All state, from which :meth:`restore` goes on exactly."""
         pipelines = {name: pipeline.snapshot() for name, pipeline in self._pipelines.items()}
-        state = {"schema": _SNAPSHOT, "next": self.next_offset, "refused": self.refused, "pipelines": pipelines}
+        state = {
+            "schema": _SNAPSHOT,
+            "next": self.next_offset,
+            "refused": self.refused,
+            "pipelines": pipelines,
+        }
         return msgspec.msgpack.encode(state)
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot.
 
         Raises:
-            SnapshotError: it is damaged, or of a version that this Swirl does not know. The monitor is unchanged.
+            SnapshotError: it is damaged, or of a version that this Swirl does not know. The monitor is
+                unchanged.
         """
         try:
             state: dict[str, Any] = msgspec.msgpack.decode(snapshot)
-            if state["schema"] != _SNAPSHOT:
-                raise SnapshotError(f"the snapshot has version {state['schema']!r}; this Swirl reads version {_SNAPSHOT}")
+            known = state["schema"] == _SNAPSHOT
             pipelines = {}
-            for name, data in state["pipelines"].items():
+            for name, data in state["pipelines"].items() if known else ():
                 pipelines[name] = self._new(name)
                 pipelines[name].restore(data)
-        except SnapshotError:
-            raise
         except Exception as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from error
+        if not known:
+            raise SnapshotError(f"the snapshot has version {state['schema']!r}; this one reads {_SNAPSHOT}")
         self._pipelines, self.next_offset, self.refused = pipelines, state["next"], state["refused"]

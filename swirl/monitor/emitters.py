@@ -1,7 +1,7 @@
 """Who speaks for a pipeline: sequence numbers, silence, replacement, goodbye.
 
-Zero, missing, late and gone are four things. An emitter is *gone* when it said goodbye or a newcomer took its place,
-and *missing* when it did neither and has not been heard for the silence that is allowed.
+Zero, missing, late and gone are four things. An emitter is *gone* when it said goodbye or a newcomer took its
+place, and *missing* when it did neither and has not been heard for the silence that is allowed.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ class Emitters:
 
     def snapshot(self) -> list[Any]:
         """Of types that MessagePack knows."""
-        return [[key, msgspec.to_builtins(emitter, builtin_types=(bytes,))] for key, emitter in self.known.items()]
+        return [
+            [key, msgspec.to_builtins(emitter, builtin_types=(bytes,))] for key, emitter in self.known.items()
+        ]
 
     def restore(self, data: list[Any]) -> None:
         """Take what ``snapshot`` gave."""

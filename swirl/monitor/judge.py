@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,11 @@ class Judge:
     """
 
     def __init__(
-        self, detectors: Mapping[Kind, Sequence[Detector]], table: SeriesTable, false_alarms_a_week: float, window_ms: int
+        self,
+        detectors: Mapping[Kind, Sequence[Detector]],
+        table: SeriesTable,
+        false_alarms_a_week: float,
+        window_ms: int,
     ) -> None:
         self._detectors = detectors
         self.table = table
@@ -75,7 +80,9 @@ class Judge:
         self.alarms: list[Alarm] = []
         self.loud: set[SeriesKey] = set()
 
-    def judge(self, measured: Iterable[Measured], start_ms: int, exposure_ms: int, window_ms: int, *, whole: bool) -> Iterator[Judged]:
+    def judge(
+        self, measured: Iterable[Measured], start_ms: int, exposure_ms: int, window_ms: int, *, whole: bool
+    ) -> Iterator[Judged]:
         """Score a window, kind by kind. Afterwards ``alarms`` and ``loud`` hold what it showed."""
         self.alarms, self.loud, self._last = [], set(), {}
         arranged = self.table.arrange(measured, start_ms, window_ms)
@@ -85,7 +92,13 @@ class Judge:
             yield self._judge(kind, points, rows, exposure_ms, whole=whole)
 
     def _judge(
-        self, kind: Kind, points: Points, measured: Sequence[Measured | None], exposure_ms: int, *, whole: bool
+        self,
+        kind: Kind,
+        points: Points,
+        measured: Sequence[Measured | None],
+        exposure_ms: int,
+        *,
+        whole: bool,
     ) -> Judged:
         banks = self._banks_of(kind)
         keys = self.table.keys[kind]
@@ -104,14 +117,20 @@ class Judge:
         return Judged(tuple(keys), numbers, states)
 
     def _note_alarms(
-        self, keys: Sequence[SeriesKey], scores: Scores, numbers: NDArray[np.float64], states: NDArray[np.uint8]
+        self,
+        keys: Sequence[SeriesKey],
+        scores: Scores,
+        numbers: NDArray[np.float64],
+        states: NDArray[np.uint8],
     ) -> None:
         for row in np.flatnonzero(scores.alarm).tolist():
             value, expected = float(numbers[0, row]), float(numbers[3, row])
             if is_material(keys[row], value, expected, accumulated=bool(scores.accumulated[row])):
                 states[row] = State.ANOMALY
                 direction = -1 if value < expected else 1
-                self.alarms.append(Alarm(keys[row], int(scores.since_ms[row]), float(scores.evidence[row]), direction))
+                self.alarms.append(
+                    Alarm(keys[row], int(scores.since_ms[row]), float(scores.evidence[row]), direction)
+                )
 
     def _note_held(self, kind: Kind, scores: Scores, states: NDArray[np.uint8]) -> None:
         for key in sorted(self.held):
@@ -135,7 +154,11 @@ class Judge:
         """Take the window that was judged last as normal, except for series that are held."""
         for kind, points in self._last.items():
             keys = self.table.keys[kind]
-            free = np.array([key not in self.held for key in keys], dtype=np.bool_) if self.held else np.ones(len(keys), np.bool_)
+            free = (
+                np.array([key not in self.held for key in keys], dtype=np.bool_)
+                if self.held
+                else np.ones(len(keys), np.bool_)
+            )
             rows = np.flatnonzero(free)
             if len(rows) == 0:
                 continue
@@ -181,7 +204,7 @@ class Judge:
             z = getattr(bank, "z", None)
             if z is not None and Kind.DISTRIBUTION in self._last:
                 for key, value in zip(keys, np.asarray(z).tolist(), strict=False):
-                    if key.metric == "drift" and value == value:
+                    if key.metric == "drift" and not isnan(value):
                         found[f"{key.stage}/{key.label}"] = value
         return found
 
@@ -190,7 +213,9 @@ class Judge:
         return {
             "series": [[kind.value, [list(key) for key in keys]] for kind, keys in self.table.keys.items()],
             "refused": self.table.refused,
-            "banks": [[kind.value, [bank.snapshot() for bank in banks]] for kind, banks in self._banks.items()],
+            "banks": [
+                [kind.value, [bank.snapshot() for bank in banks]] for kind, banks in self._banks.items()
+            ],
             "held": [list(key) for key in sorted(self.held)],
             "refreshed": self._refreshed_at,
         }
@@ -204,7 +229,9 @@ class Judge:
         for name, states in data["banks"]:
             kind = Kind(name)
             built = self._detectors.get(kind, ())
-            self._banks[kind] = [detector.build(kind, state) for detector, state in zip(built, states, strict=True)]
+            self._banks[kind] = [
+                detector.build(kind, state) for detector, state in zip(built, states, strict=True)
+            ]
         self.held = {SeriesKey(*key) for key in data["held"]}
         self._refreshed_at = data["refreshed"]
 
@@ -219,14 +246,29 @@ def _combined(scores: Sequence[Scores]) -> Scores:
     first = scores[0]
     if len(scores) == 1:
         return first
-    evidence, alarm, loud, accumulated, since = first.evidence, first.alarm, first.loud, first.accumulated, first.since_ms
+    evidence, alarm, loud, accumulated, since = (
+        first.evidence,
+        first.alarm,
+        first.loud,
+        first.accumulated,
+        first.since_ms,
+    )
     for other in scores[1:]:
         louder = other.evidence > evidence
         since = np.where(louder, other.since_ms, since)
         accumulated = np.where(louder, other.accumulated, accumulated)
         evidence, alarm, loud = np.maximum(evidence, other.evidence), alarm | other.alarm, loud | other.loud
     return Scores(
-        first.value, evidence, first.expected, first.low, first.high, alarm, loud, accumulated, since, first.learning
+        first.value,
+        evidence,
+        first.expected,
+        first.low,
+        first.high,
+        alarm,
+        loud,
+        accumulated,
+        since,
+        first.learning,
     )
 
 

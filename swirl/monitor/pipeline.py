@@ -35,7 +35,6 @@ _LONGEST_GAP = 64
 """Windows that one frame may cover, or that may pass without any, before the rest is skipped."""
 
 
-
 class PipelineMonitor:
     """All that is known of one pipeline.
 
@@ -45,7 +44,9 @@ class PipelineMonitor:
         detectors: kind of series -> the detectors that judge it.
     """
 
-    def __init__(self, name: str, settings: MonitorSettings, detectors: Mapping[Kind, Sequence[Detector]]) -> None:
+    def __init__(
+        self, name: str, settings: MonitorSettings, detectors: Mapping[Kind, Sequence[Detector]]
+    ) -> None:
         self.name = name
         self._settings = settings
         self._log_ms = 0
@@ -64,13 +65,15 @@ class PipelineMonitor:
         self._closed: dict[int, tuple[Window, WindowClosed]] = {}
         self._windows_closed = 0
         self._history = History(self.window_ms)
-        self._judge = Judge(detectors, SeriesTable(settings.series), settings.false_alarms_a_week, self.window_ms)
+        self._judge = Judge(
+            detectors, SeriesTable(settings.series), settings.false_alarms_a_week, self.window_ms
+        )
         self._models: tuple[dict[str, InputModel], dict[str, LoadModel]] = ({}, {})
         self._incidents = Incidents(name, settings, None)
         self._totals = RunningTotals()
         self._health = Health(budget_a_week=settings.false_alarms_a_week)
 
-    # -- what comes in -------------------------------------------------------------------------------------------
+    # -- what comes in
 
     def apply(self, log_ms: int, record: Frame | Tick) -> Generator[None, None, list[Effect]]:
         """Fold one record of the log; yields now and then, so that an engine may pause."""
@@ -104,7 +107,11 @@ class PipelineMonitor:
     def _united(self) -> Definition:
         """The graph of all emitters that are there; where two define a stage, the newer definition counts."""
         present = sorted(
-            (e for e in self._emitters.known.values() if not e.gone and e.definition_hash in self._definitions),
+            (
+                e
+                for e in self._emitters.known.values()
+                if not e.gone and e.definition_hash in self._definitions
+            ),
             key=lambda emitter: (emitter.first_ms, emitter.definition_hash),
         )
         in_use = list(dict.fromkeys(emitter.definition_hash for emitter in present))
@@ -122,7 +129,9 @@ class PipelineMonitor:
         """The first frame, or the first after everyone had gone: windows begin where it does."""
         start, end = frame.covers
         oldest = end - _LONGEST_GAP * self.window_ms
-        first = max(oldest, min([start, *(piece.bucket_ms for piece in frame.slices if piece.bucket_ms > oldest)]))
+        first = max(
+            oldest, min([start, *(piece.bucket_ms for piece in frame.slices if piece.bucket_ms > oldest)])
+        )
         self._next_ms = max(self._next_ms, first - first % self.window_ms)
 
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
@@ -159,7 +168,7 @@ class PipelineMonitor:
             window = self._open.setdefault(start, Window(start))
             window.cover(emitter, max(first, start), min(end_ms, start + size))
 
-    # -- windows that end ----------------------------------------------------------------------------------------
+    # -- windows that end
 
     def _has_to_close(self, watermark: int) -> bool:
         return 0 <= self._next_ms <= watermark - self.window_ms
@@ -210,7 +219,9 @@ class PipelineMonitor:
 
     def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
         """Hand the anomalies to the incidents and carry out what they decide."""
-        anomalies = [Anomaly(a.key, now.start_ms, a.since_ms, a.evidence, a.direction) for a in self._judge.alarms]
+        anomalies = [
+            Anomaly(a.key, now.start_ms, a.since_ms, a.evidence, a.direction) for a in self._judge.alarms
+        ]
         self._health.alarms += len(anomalies)
         step = yield from self._incidents.step(now, self._history, anomalies, frozenset(self._judge.loud))
         self._judge.hold(sorted(step.hold))
@@ -224,7 +235,9 @@ class PipelineMonitor:
         calm = not self._incidents.watching
         if whole and calm:
             self._judge.learn()
-            self._health.false_alarms_expected += self._health.budget_a_week * self.window_ms / (7 * 86_400_000)
+            self._health.false_alarms_expected += (
+                self._health.budget_a_week * self.window_ms / (7 * 86_400_000)
+            )
             yield
         due = self._windows_closed % _REFRESH_WINDOWS == 0 or self._windows_closed in _EARLY_REFRESHES
         if due and calm:
@@ -241,7 +254,7 @@ class PipelineMonitor:
                 loads[stage.name] = load
             yield
 
-    # -- what goes out -------------------------------------------------------------------------------------------
+    # -- what goes out
 
     def _tell(
         self, window: Window, now: WindowCounts, judged: Sequence[Judged], exposure: int, *, whole: bool
@@ -264,7 +277,9 @@ class PipelineMonitor:
             numbers=columns.numbers.tobytes(),
             states=columns.states.tobytes(),
             definition=self._definition,
-            versions={s.name: by_records(now, s.name) for s in self._definition.stages if s.name in now.stages},
+            versions={
+                s.name: by_records(now, s.name) for s in self._definition.stages if s.name in now.stages
+            },
             totals=self._totals.copy(),
             latency=latencies(window),
             health=msgspec.structs.replace(self._health, late_records=dict(self._health.late_records)),
@@ -272,7 +287,9 @@ class PipelineMonitor:
 
     def _retain(self, window: Window, closed: WindowClosed) -> None:
         self._closed[window.start_ms] = (window, closed)
-        for start in [s for s in self._closed if s <= window.start_ms - self._retained_windows * self.window_ms]:
+        for start in [
+            s for s in self._closed if s <= window.start_ms - self._retained_windows * self.window_ms
+        ]:
             del self._closed[start]
 
     def _revise(self) -> list[Effect]:
@@ -302,7 +319,7 @@ class PipelineMonitor:
             effects.append(IncidentChanged("updated", incident))
         return [*effects, VerdictChanged(self.name, self._incidents.verdict)]
 
-    # -- state ---------------------------------------------------------------------------------------------------
+    # -- state
 
     def snapshot(self) -> dict[str, Any]:
         """All state, of types that MessagePack knows."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from swirl.detector import Kind
 from swirl.effect import COLUMNS, SeriesKey, State, Totals, WindowClosed
-from swirl.series import merge_counts, merged_distribution, show
+from swirl.series import merged_distribution, show
 from swirl.sketch import OVERFLOW
 
 if TYPE_CHECKING:
@@ -54,7 +54,11 @@ class Columns(NamedTuple):
         keys = [key for kind in judged for key in kind.keys]
         if not keys:
             return cls([], np.zeros((len(COLUMNS), 0)), np.zeros(0, np.uint8))
-        return cls(keys, np.concatenate([k.numbers for k in judged], axis=1), np.concatenate([k.states for k in judged]))
+        return cls(
+            keys,
+            np.concatenate([k.numbers for k in judged], axis=1),
+            np.concatenate([k.states for k in judged]),
+        )
 
     def with_shown(self, now: WindowCounts, definition: Definition, exposure_ms: int) -> Columns:
         """The plain rates behind them, with the limits of the series that stand for them."""
@@ -83,7 +87,9 @@ class Columns(NamedTuple):
         )
 
 
-def revised(before: WindowClosed, window: Window, now: WindowCounts, measured: Iterable[Measured]) -> WindowClosed:
+def revised(
+    before: WindowClosed, window: Window, now: WindowCounts, measured: Iterable[Measured]
+) -> WindowClosed:
     """A window told again: new values, old limits and states."""
     numbers = np.frombuffer(before.numbers).reshape(len(COLUMNS), -1).copy()
     index = {key: column for column, key in enumerate(before.keys)}
@@ -97,12 +103,18 @@ def revised(before: WindowClosed, window: Window, now: WindowCounts, measured: I
         elif point.kind is Kind.RATE:
             numbers[:3, column] = point.value / exposure_s, point.value, exposure_s
         elif point.kind is not Kind.DISTRIBUTION:
-            numbers[0, column] = point.scale * (np.exp(point.rate * point.value) if point.rate else point.value)
+            numbers[0, column] = point.scale * (
+                np.exp(point.rate * point.value) if point.rate else point.value
+            )
     for shown in show(now, before.definition, {}, exposure_s):
         if shown.key in index:
             numbers[0, index[shown.key]] = shown.value
     return msgspec.structs.replace(
-        before, revision=window.revision, exposure_ms=window.coverage.length, numbers=numbers.tobytes(), latency=latencies(window)
+        before,
+        revision=window.revision,
+        exposure_ms=window.coverage.length,
+        numbers=numbers.tobytes(),
+        latency=latencies(window),
     )
 
 
@@ -157,7 +169,10 @@ class RunningTotals:
 
     def copy(self) -> dict[str, dict[str, Totals]]:
         """As they are now; later additions do not change it."""
-        return {stage: {v: _copied(total) for v, total in versions.items()} for stage, versions in self._totals.items()}
+        return {
+            stage: {v: _copied(total) for v, total in versions.items()}
+            for stage, versions in self._totals.items()
+        }
 
     def snapshot(self) -> list[Any]:
         """Of types that MessagePack knows."""

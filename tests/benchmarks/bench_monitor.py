@@ -42,7 +42,9 @@ def apply_beside_merges() -> float:
     """Frames of three stages, each with a latency, two features and counters, within one window."""
     rng = np.random.default_rng(0)
     names = ("ingest", "classify", "serve")
-    definition = Definition(tuple(StageDefinition(name, names[max(0, i - 1) : i]) for i, name in enumerate(names)))
+    definition = Definition(
+        tuple(StageDefinition(name, names[max(0, i - 1) : i]) for i, name in enumerate(names))
+    )
     frames, parts = [], []
     for number in range(1, 241):
         slices = []
@@ -71,7 +73,9 @@ def close_per_series(series: int) -> tuple[float, float]:
     """Microseconds a series to close a window of label ratios, and bytes a series in the snapshot."""
     rng = np.random.default_rng(1)
     labels = 50
-    stages = tuple(StageDefinition(f"s{number}", predicts="label") for number in range(max(1, series // labels)))
+    stages = tuple(
+        StageDefinition(f"s{number}", predicts="label") for number in range(max(1, series // labels))
+    )
     definition = Definition(stages)
     monitor = Monitor(SETTINGS)
     times = []
@@ -87,8 +91,19 @@ def close_per_series(series: int) -> tuple[float, float]:
             )
             for stage in stages
         )
-        half = Frame("p", b"e" * 16, 2 * second + 1, bucket, (bucket, bucket + 500), definition_hash(definition), definition, slices)
-        rest = Frame("p", b"e" * 16, 2 * second + 2, bucket, (bucket + 500, bucket + 1000), definition_hash(definition))
+        half = Frame(
+            "p",
+            b"e" * 16,
+            2 * second + 1,
+            bucket,
+            (bucket, bucket + 500),
+            definition_hash(definition),
+            definition,
+            slices,
+        )
+        rest = Frame(
+            "p", b"e" * 16, 2 * second + 2, bucket, (bucket + 500, bucket + 1000), definition_hash(definition)
+        )
         monitor.apply(2 * second, bucket, encode(half))
         payload = encode(rest)
         times.append(timed(lambda s=second, b=bucket, p=payload: monitor.apply(2 * s + 1, b, p)))  # type: ignore[misc]
@@ -98,7 +113,9 @@ def close_per_series(series: int) -> tuple[float, float]:
 
 def rows() -> list[tuple[str, float, float | None]]:
     """Name, value, limit."""
-    found: list[tuple[str, float, float | None]] = [("apply, over the digest merges in it", apply_beside_merges(), 2.0)]
+    found: list[tuple[str, float, float | None]] = [
+        ("apply, over the digest merges in it", apply_beside_merges(), 2.0)
+    ]
     cost = {}
     for series, limit in ((100, None), (1_000, 5.0), (10_000, 5.0)):
         cost[series], size = close_per_series(series)

@@ -20,7 +20,9 @@ QUIET = WatchSettings(http="")
 class Shop:
     """Orders are checked and scored; some are broken, and the model may be wrong."""
 
-    def __init__(self, engine: LocalEngine, clock: ManualClock, version: str = "1", emitter: bytes = b"e" * 16) -> None:
+    def __init__(
+        self, engine: LocalEngine, clock: ManualClock, version: str = "1", emitter: bytes = b"e" * 16
+    ) -> None:
         self.pipeline = shop = swirl.Pipeline("shop", version=version)
         self.clock = clock
         self.broken = 0.01

@@ -76,16 +76,19 @@ def test_a_fault_is_told_and_the_pipeline_learns_its_verdict(clock: ManualClock)
     shop.broken = 0.6
     shop.run(30)
     assert ("opened", "check: data pipeline broken") in ears.told
-    assert shop.pipeline.verdict.state == "tripped"
-    assert shop.pipeline.verdict.stage == "check"
+    verdict = shop.pipeline.verdict
+    assert (verdict.state, verdict.stage) == ("tripped", "check")
     shop.broken = 0.01
     shop.run(120)
     assert ears.told[-1] == ("resolved", "check: data pipeline broken")
-    assert shop.pipeline.verdict.state == "healthy"
+    verdict = shop.pipeline.verdict
+    assert (verdict.state, verdict.stage) == ("healthy", "")
     engine.close()
 
 
-def test_a_restart_with_a_new_version_is_a_deployment_that_can_be_blamed(clock: ManualClock, tmp_path: Path) -> None:
+def test_a_restart_with_a_new_version_is_a_deployment_that_can_be_blamed(
+    clock: ManualClock, tmp_path: Path
+) -> None:
     first = LocalEngine(SETTINGS, QUIET, clock=clock, state=tmp_path)
     first.start()
     shop = Shop(first, clock, version="1")
@@ -106,7 +109,9 @@ def test_a_restart_with_a_new_version_is_a_deployment_that_can_be_blamed(clock: 
     assert (incident.version, incident.version_before) == ("2", "1")
 
 
-def test_after_a_restart_the_exporter_and_the_pipeline_know_what_was_open(clock: ManualClock, tmp_path: Path) -> None:
+def test_after_a_restart_the_exporter_and_the_pipeline_know_what_was_open(
+    clock: ManualClock, tmp_path: Path
+) -> None:
     first = LocalEngine(SETTINGS, QUIET, clock=clock, state=tmp_path)
     first.start()
     shop = Shop(first, clock)
@@ -126,7 +131,9 @@ def test_after_a_restart_the_exporter_and_the_pipeline_know_what_was_open(clock:
     assert shop.pipeline.verdict.state == "tripped"
 
 
-def test_a_state_that_cannot_be_read_is_set_aside(clock: ManualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_state_that_cannot_be_read_is_set_aside(
+    clock: ManualClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "monitor.state").write_bytes(b"junk")
     engine = LocalEngine(SETTINGS, QUIET, clock=clock, state=tmp_path)
     engine.start()
@@ -135,7 +142,9 @@ def test_a_state_that_cannot_be_read_is_set_aside(clock: ManualClock, tmp_path: 
     assert "learning starts anew" in caplog.text
 
 
-def test_slack_hears_of_a_fault_through_the_real_client_and_a_restart_keeps_the_thread(clock: ManualClock, tmp_path: Path) -> None:
+def test_slack_hears_of_a_fault_through_the_real_client_and_a_restart_keeps_the_thread(
+    clock: ManualClock, tmp_path: Path
+) -> None:
     with SlackStandIn(channels=("#ops",)) as slack:
         settings = WatchSettings(http="", slack_token=slack.token, slack_channel="#ops", slack_url=slack.url)
         engine = LocalEngine(SETTINGS, settings, clock=clock, state=tmp_path)
@@ -222,7 +231,9 @@ while True:
 
 
 def start(state: Path, role: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", WORKER, str(state), role], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(state), role], stdout=subprocess.PIPE, text=True
+    )
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -249,7 +260,9 @@ def test_processes_share_a_watch_and_one_takes_over_when_it_is_killed(tmp_path: 
 
 def test_a_forked_child_sends_to_its_parent(tmp_path: Path) -> None:
     ears = Ears()
-    engine = watch(state=str(tmp_path), http="", sinks=[ears], window_seconds=1, lateness_seconds=0, silence_seconds=0.5)
+    engine = watch(
+        state=str(tmp_path), http="", sinks=[ears], window_seconds=1, lateness_seconds=0, silence_seconds=0.5
+    )
     pipeline = swirl.Pipeline("forked")
 
     @pipeline.stage
@@ -263,7 +276,10 @@ def test_a_forked_child_sends_to_its_parent(tmp_path: Path) -> None:
         os._exit(0 if pipeline.flush(10) and not engine.watches else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     deadline = time.monotonic() + 20
-    while not any(isinstance(e, WindowClosed) and e.totals for e in ears.effects) and time.monotonic() < deadline:
+    while (
+        not any(isinstance(e, WindowClosed) and e.totals for e in ears.effects)
+        and time.monotonic() < deadline
+    ):
         engine.drain(1)
         time.sleep(0.05)
     last = [e for e in ears.effects if isinstance(e, WindowClosed)][-1]

@@ -48,7 +48,7 @@ class Clock(SystemClock):
     def __init__(self) -> None:
         self.now = 1_000_000_000_000_000
 
-    def time_ns(self) -> int:  # type: ignore[override] # the other one is a static method
+    def time_ns(self) -> int:
         self.now -= 1_000_000_000
         return self.now
 
@@ -60,7 +60,9 @@ class Loop:
         self.fold = Fold()
         self.effects: list[Effect] = []
         self.saved: list[bytes] = []
-        self.loop = MonitorLoop(cast("Monitor", self.fold), clock or SystemClock(), self.effects.append, self.saved.append)
+        self.loop = MonitorLoop(
+            cast("Monitor", self.fold), clock or SystemClock(), self.effects.append, self.saved.append
+        )
 
 
 def test_frames_are_folded_in_order_and_saved_at_the_end() -> None:
@@ -96,7 +98,9 @@ def test_a_pipeline_that_says_nothing_gets_ticks() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_frame_that_the_fold_cannot_stand_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_frame_that_the_fold_cannot_stand_is_left_out_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     it = Loop()
     for payload in (b"a", b"poison", b"poison", b"b"):
         it.loop.put("p", payload)

@@ -78,7 +78,9 @@ def test_a_damaged_memory_is_taken_as_empty(tmp_path: Path, content: str) -> Non
     assert dict(Memory(tmp_path / "slack.json")) == {}
 
 
-def test_the_default_folder_follows_the_desktop_standard(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_folder_follows_the_desktop_standard(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "swirl"
     monkeypatch.delenv("XDG_STATE_HOME")

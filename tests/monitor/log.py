@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from swirl.frame import Definition, Frame, RatioDefinition, Slice, StageDefinition, Summary, definition_hash, encode
+from swirl.frame import (
+    Definition,
+    Frame,
+    RatioDefinition,
+    Slice,
+    StageDefinition,
+    Summary,
+    definition_hash,
+    encode,
+)
 from swirl.sketch import Distribution
 
 if TYPE_CHECKING:
@@ -43,7 +52,9 @@ def summary(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Summary:
     return Summary(d.count, d.total, d.encode())
 
 
-def slices(rng: np.random.Generator, bucket: int, n: int, *, invalid: float, positive: float, version: str) -> Iterator[Slice]:
+def slices(
+    rng: np.random.Generator, bucket: int, n: int, *, invalid: float, positive: float, version: str
+) -> Iterator[Slice]:
     bad = int(rng.binomial(n, invalid))
     good = n - bad
     yes = int(rng.binomial(good, positive)) if good else 0
@@ -60,13 +71,20 @@ def slices(rng: np.random.Generator, bucket: int, n: int, *, invalid: float, pos
         "classify",
         version,
         bucket,
-        {"records": good, "out": good, "predictions": good, "clicks": int(rng.binomial(yes, 0.1)) if yes else 0},
+        {
+            "records": good,
+            "out": good,
+            "predictions": good,
+            "clicks": int(rng.binomial(yes, 0.1)) if yes else 0,
+        },
         {"label": {k: v for k, v in (("yes", yes), ("no", good - yes)) if v}},
         {"latency": latency},
     )
 
 
-def make_log(seed: int, *, pipelines: int = 2, emitters: int = 2, seconds: int = 60, rate: int = 200) -> list[Entry]:
+def make_log(
+    seed: int, *, pipelines: int = 2, emitters: int = 2, seconds: int = 60, rate: int = 200
+) -> list[Entry]:
     """Frames of several pipelines, each with a fault somewhere, interleaved in log order."""
     rng = np.random.default_rng(seed)
     entries = []

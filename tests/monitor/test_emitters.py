@@ -96,7 +96,9 @@ def test_one_that_was_there_before_is_no_newcomer(emitters: Emitters, health: He
     assert emitters.by_stage(11_000) == ({"ingest": 1}, {"ingest": 2})
 
 
-def test_an_emitter_that_was_given_up_and_speaks_again_counts_again(emitters: Emitters, health: Health) -> None:
+def test_an_emitter_that_was_given_up_and_speaks_again_counts_again(
+    emitters: Emitters, health: Health
+) -> None:
     emitters.accept(frame(A, 1), 0, health)
     emitters.accept(frame(B, 1), 1_000, health)
     emitters.notice_silence(10_500)

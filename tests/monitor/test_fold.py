@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from swirl.effect import IncidentChanged, WindowClosed
+from swirl.effect import Effect, IncidentChanged, WindowClosed
 from swirl.errors import SnapshotError
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
@@ -16,10 +16,19 @@ from swirl.settings import MonitorSettings
 from tests.monitor.log import START, Entry, as_bytes, make_log, run
 
 SETTINGS = MonitorSettings(
-    window_seconds=1, lateness_seconds=1, silence_seconds=5, warm_up_windows=20, calm_windows=5, retained_windows=3
+    window_seconds=1,
+    lateness_seconds=1,
+    silence_seconds=5,
+    warm_up_windows=20,
+    calm_windows=5,
+    retained_windows=3,
 )
 CHECKED = settings(
-    max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=[Phase.generate],
 )
 
 
@@ -27,7 +36,7 @@ def monitor() -> Monitor:
     return Monitor(SETTINGS)
 
 
-def windows(effects: list[object], pipeline: str = "p0") -> list[WindowClosed]:
+def windows(effects: list[Effect], pipeline: str = "p0") -> list[WindowClosed]:
     return [e for e in effects if isinstance(e, WindowClosed) and e.pipeline == pipeline]
 
 
@@ -48,7 +57,12 @@ def test_a_fold_cut_by_snapshots_goes_on_as_if_nothing_had_been(seed: int, cuts:
 
 
 def test_the_logs_of_these_tests_have_incidents_in_them() -> None:
-    told = [e.incident.title for seed in range(3) for e in run(monitor(), make_log(seed)) if isinstance(e, IncidentChanged)]
+    told = [
+        e.incident.title
+        for seed in range(3)
+        for e in run(monitor(), make_log(seed))
+        if isinstance(e, IncidentChanged)
+    ]
     assert set(told) == {"ingest: data pipeline broken", "classify: bad deployment"}
 
 
@@ -63,8 +77,8 @@ def test_pipelines_do_not_know_with_whom_they_share_a_shard(seed: int, shards: l
         assert as_bytes(apart) == as_bytes([e for e in together if _pipeline(e) in names])
 
 
-def _pipeline(effect: object) -> str:
-    return effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline  # type: ignore[attr-defined,no-any-return]
+def _pipeline(effect: Effect) -> str:
+    return effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
 
 
 @CHECKED
@@ -85,12 +99,14 @@ def test_what_is_delivered_twice_counts_once(seed: int, chosen: set[int]) -> Non
     assert windows(again)[-1].health.duplicates + windows(again, "p1")[-1].health.duplicates <= len(chosen)
 
 
-def _without_duplicates(effects: list[object]) -> list[object]:
-    plain = []
+def _without_duplicates(effects: list[Effect]) -> list[Effect]:
+    plain: list[Effect] = []
     for effect in effects:
         if isinstance(effect, WindowClosed):
-            effect = msgspec.structs.replace(effect, health=msgspec.structs.replace(effect.health, duplicates=0))
-        plain.append(effect)
+            health = msgspec.structs.replace(effect.health, duplicates=0)
+            plain.append(msgspec.structs.replace(effect, health=health))
+        else:
+            plain.append(effect)
     return plain
 
 
@@ -105,7 +121,10 @@ def test_emitters_that_overtake_each_other_within_the_lateness_change_no_count(s
         per_emitter.setdefault(entry.emitter, []).append(entry)
     times = sorted(entry.log_ms for entry in shaken)
     queues = {key: iter(entries) for key, entries in per_emitter.items()}
-    reordered = [Entry(t, e.pipeline, e.emitter, next(queues[e.emitter]).payload) for t, e in zip(times, shaken, strict=True)]
+    reordered = [
+        Entry(t, e.pipeline, e.emitter, next(queues[e.emitter]).payload)
+        for t, e in zip(times, shaken, strict=True)
+    ]
     end = [Entry(times[-1] + 20_000, p, b"", encode(Tick(p))) for p in ("p0", "p1")]
     plain, other = run(monitor(), log + end), run(monitor(), reordered + end)
     for pipeline in ("p0", "p1"):
@@ -127,7 +146,11 @@ def _counts(closed: list[WindowClosed]) -> dict[int, dict[tuple[str, ...], tuple
     found: dict[int, dict[tuple[str, ...], tuple[float, float]]] = {}
     for window in closed:  # later revisions replace earlier ones
         if window.exposure_ms:
-            rows = {tuple(p.key): (p.numerator, p.denominator) for p in window.points() if p.key.metric.endswith("_ratio")}
+            rows = {
+                tuple(p.key): (p.numerator, p.denominator)
+                for p in window.points()
+                if p.key.metric.endswith("_ratio")
+            }
             found[window.start_ms] = {key: row for key, row in rows.items() if row[0] == row[0]}
     return found
 
@@ -173,7 +196,9 @@ def test_a_tick_for_a_pipeline_that_was_never_heard_does_nothing() -> None:
     assert monitor().apply(0, START, encode(Tick("ads"))) == []
 
 
-@pytest.mark.parametrize("snapshot", [b"", b"\x80", b"junk", msgspec.msgpack.encode({"schema": 99}), msgspec.msgpack.encode([])])
+@pytest.mark.parametrize(
+    "snapshot", [b"", b"\x80", b"junk", msgspec.msgpack.encode({"schema": 99}), msgspec.msgpack.encode([])]
+)
 def test_a_snapshot_that_cannot_be_restored_changes_nothing(snapshot: bytes) -> None:
     m = monitor()
     run(m, make_log(1, seconds=5))

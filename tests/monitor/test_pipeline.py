@@ -8,7 +8,17 @@ import msgspec
 import pytest
 
 from swirl.effect import State, WindowClosed
-from swirl.frame import Definition, Frame, RatioDefinition, Slice, StageDefinition, Summary, Tick, definition_hash, encode
+from swirl.frame import (
+    Definition,
+    Frame,
+    RatioDefinition,
+    Slice,
+    StageDefinition,
+    Summary,
+    Tick,
+    definition_hash,
+    encode,
+)
 from swirl.monitor import Monitor
 from swirl.settings import MonitorSettings
 from swirl.sketch import Distribution
@@ -32,14 +42,30 @@ class Log:
         self.offset += 1
         return [effect for effect in effects if isinstance(effect, WindowClosed)]
 
-    def frame(self, covers: tuple[int, int], *slices: Slice, log_ms: int | None = None, emitter: bytes = A, **given: object) -> list[WindowClosed]:
+    def frame(
+        self,
+        covers: tuple[int, int],
+        *slices: Slice,
+        log_ms: int | None = None,
+        emitter: bytes = A,
+        **given: object,
+    ) -> list[WindowClosed]:
         number = self.sequences[emitter] = self.sequences.get(emitter, 0) + 1
         moved = tuple(msgspec.structs.replace(piece, bucket_ms=START + piece.bucket_ms) for piece in slices)
         known = GRAPH if number == 1 else None
         frame = Frame(
-            "p", emitter, number, 0, (START + covers[0], START + covers[1]), definition_hash(GRAPH), known, moved
+            "p",
+            emitter,
+            number,
+            0,
+            (START + covers[0], START + covers[1]),
+            definition_hash(GRAPH),
+            known,
+            moved,
         )
-        return self.apply(covers[1] if log_ms is None else log_ms, encode(msgspec.structs.replace(frame, **given)))
+        return self.apply(
+            covers[1] if log_ms is None else log_ms, encode(msgspec.structs.replace(frame, **given))
+        )
 
     def tick(self, log_ms: int) -> list[WindowClosed]:
         return self.apply(log_ms, encode(Tick("p")))
@@ -65,7 +91,12 @@ def test_a_window_closes_when_the_watermark_passes_its_end() -> None:
     assert log.frame((1_000, 1_499), records(1_000)) == []
     closed = log.frame((1_499, 1_500))
     assert starts(closed) == [0]
-    assert (closed[0].whole, closed[0].exposure_ms, closed[0].revision, closed[0].end_ms) == (True, 1_000, 0, START + 1_000)
+    assert (closed[0].whole, closed[0].exposure_ms, closed[0].revision, closed[0].end_ms) == (
+        True,
+        1_000,
+        0,
+        START + 1_000,
+    )
     assert value(closed[0], "a", "records") == 10
 
 
@@ -138,7 +169,10 @@ def test_old_data_is_read_at_its_own_time() -> None:
     log = Log()
     day = 86_400_000
     log.frame((0, 1_000), records(0), log_ms=day)
-    assert starts(log.frame((1_000, 3_000), records(1_000), records(2_000), log_ms=day + 10)) == [1_000, 2_000]
+    assert starts(log.frame((1_000, 3_000), records(1_000), records(2_000), log_ms=day + 10)) == [
+        1_000,
+        2_000,
+    ]
 
 
 def test_versions_are_listed_by_records_and_totals_kept_by_version() -> None:
@@ -151,7 +185,9 @@ def test_versions_are_listed_by_records_and_totals_kept_by_version() -> None:
 def test_only_the_newest_versions_keep_totals() -> None:
     log = Log()
     for number in range(12):
-        closed = log.frame((number * 1_000, number * 1_000 + 1_000), records(number * 1_000, version=str(number)))
+        closed = log.frame(
+            (number * 1_000, number * 1_000 + 1_000), records(number * 1_000, version=str(number))
+        )
     assert list(closed[-1].totals["a"]) == [str(number) for number in range(4, 12)]
 
 
@@ -188,16 +224,27 @@ def test_latency_and_labels_are_told() -> None:
 def test_series_beyond_the_cap_are_counted_and_left_out() -> None:
     log = Log(series=4)
     labels = {str(number): 1 for number in range(10)}
-    closed = log.frame((0, 1_000), Slice("a", "1", 0, {"records": 10, "predictions": 10}, {"label": labels}))[-1]
+    closed = log.frame((0, 1_000), Slice("a", "1", 0, {"records": 10, "predictions": 10}, {"label": labels}))[
+        -1
+    ]
     assert closed.health.series == 4
     assert closed.health.series_refused > 0
 
 
 def test_stages_that_two_emitters_define_make_one_graph() -> None:
     log = Log()
-    other = Definition((StageDefinition("b", ("a",)), StageDefinition("c", ("b",))), (RatioDefinition("r", ("c", "x"), ("b", "out")),))
+    other = Definition(
+        (StageDefinition("b", ("a",)), StageDefinition("c", ("b",))),
+        (RatioDefinition("r", ("c", "x"), ("b", "out")),),
+    )
     log.frame((0, 1_000), records(0))
-    log.frame((0, 1_000), records(0, stage="c", x=4), emitter=B, definition=other, definition_hash=definition_hash(other))
+    log.frame(
+        (0, 1_000),
+        records(0, stage="c", x=4),
+        emitter=B,
+        definition=other,
+        definition_hash=definition_hash(other),
+    )
     closed = log.frame((1_000, 2_000), records(1_000))[-1]
     assert [stage.name for stage in closed.definition.stages] == ["a", "b", "c"]
     assert [ratio.name for ratio in closed.definition.ratios] == ["r"]
@@ -207,7 +254,9 @@ def test_a_stage_that_is_defined_no_more_leaves_the_graph_with_its_last_emitter(
     log = Log()
     other = Definition((StageDefinition("z"),))
     log.frame((0, 1_000), records(0))
-    log.frame((0, 1_000), records(0, stage="z"), emitter=B, definition=other, definition_hash=definition_hash(other))
+    log.frame(
+        (0, 1_000), records(0, stage="z"), emitter=B, definition=other, definition_hash=definition_hash(other)
+    )
     log.frame((1_000, 1_500), emitter=B, goodbye=True, definition_hash=definition_hash(other))
     closed = log.frame((1_000, 2_000), records(1_000))[-1]
     assert [stage.name for stage in closed.definition.stages] == ["a", "b"]
