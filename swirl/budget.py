@@ -1,15 +1,21 @@
 """From "at most N false alarms a week" to thresholds, by the tail of a detector's own evidence.
 
-A detector gathers evidence in nats. Each rise of the evidence from 0 and back is an *excursion*, and excursions are
-nearly independent of each other. If the detector's model were true, an excursion would exceed ``h`` with probability
-about ``exp(-h)`` (D. Siegmund, "Sequential Analysis", 1985, ch. X, for the constant). Models are never quite true, so
-the model is only the prior: how often excursions pass a floor, and by how much, is learnt from the series itself and,
+A detector gathers evidence in nats. Each rise of the evidence from 0 and back is an *excursion*, and
+excursions are nearly independent of each other. If the detector's model were true, an excursion would exceed
+``h`` with probability about ``exp(-h)`` (D. Siegmund, "Sequential Analysis", 1985, ch. X, for the constant).
+Models are never quite true, so
+the model is only the prior: how often excursions pass a floor, and by how much, is learnt from the series
+    itself and,
 where there are several, from all series of its kind in the pipeline.
 
-An excess over the floor is taken as exponential with a slope under a Gamma prior, which makes the prediction a Lomax
-law: a short history raises the thresholds by itself, a long one costs nothing. A second tier does the same for
-excesses over a higher floor, with the first as its prior, because the far tail need not continue the near one. An
-alarm counts as an excursion that was cut off at the threshold: it adds excess and no count, so a budget that has been
+An excess over the floor is taken as exponential with a slope under a Gamma prior, which makes the prediction
+a Lomax
+law: a short history raises the thresholds by itself, a long one costs nothing. A second tier does the same
+    for
+excesses over a higher floor, with the first as its prior, because the far tail need not continue the near
+one. An
+alarm counts as an excursion that was cut off at the threshold: it adds excess and no count, so a budget that
+    has been
 overspent raises the thresholds.
 """
 
@@ -75,7 +81,7 @@ class Tails:
 
 @dataclass(frozen=True, slots=True)
 class TailLaw:
-    """Excursions over ``h`` a window: ``rate * (1 + (h - floor) / scale) ** -shape``; all of shape ``(c, s)``."""
+    """``rate * (1 + (h - floor) / scale) ** -shape`` excursions over ``h`` a window; all ``(c, s)``."""
 
     floor: Array
     rate: Array
@@ -151,8 +157,8 @@ def _own_tier(tails: Tails) -> tuple[Array, Array, Array]:
 def _pooled_tier(tails: Tails) -> tuple[Array, Array, Array]:
     """The same with the pool as prior, worth as much as the series are alike.
 
-    A series' own history may flatten its slope against the pool's, never steepen it: the best of many series is
-    seldom as good as it looks.
+    A series' own history may flatten its slope against the pool's, never steepen it: the best of many series
+    is seldom as good as it looks.
     """
     n, excess, nominal = tails.counts[0], tails.excesses[0], tails.nominal * tails.windows
     total = _across(n)
@@ -186,10 +192,11 @@ def thresholds(law: TailLaw, alarms: float) -> Array:
         alarms: false alarms allowed per channel, series and window; above 0.
 
     Returns:
-        Thresholds in nats, shape ``(c, s)``, a little above the first floor at least.
+        Thresholds in nats, shape ``(c, s)``, at least half a nat above the first floor.
     """
     nats = np.log(np.maximum(law.rate, 1e-300) / alarms)
-    return law.floor + law.scale * np.expm1(np.maximum(nats, 0.5 - SECOND_FLOOR) / law.shape)
+    limits = law.floor + law.scale * np.expm1(nats / law.shape)
+    return np.maximum(limits, law.floor - SECOND_FLOOR + 0.5)
 
 
 def exceedance(law: TailLaw, limits: Array) -> Array:

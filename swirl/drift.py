@@ -1,12 +1,14 @@
 """How far two summaries lie apart, and how far chance alone would take them.
 
-A habit such as "PSI above 0.1" calls a third of all windows of 100 values drift where there is none. So each statistic
-here comes with its null law: what it does by chance when both summaries are of the same distribution, given how many
-values they hold. The laws are for independent values; where values come in clusters, divide by the size of a cluster
-(``cluster=``), or judge the statistic against its own history, as the drift detector does.
+A habit such as "PSI above 0.1" calls a third of all windows of 100 values drift where there is none. So each
+statistic
+here comes with its null law: what it does by chance when both summaries are of the same distribution, given
+    how many
+values they hold. The laws are for independent values; where values come in clusters, divide by the size of a
+cluster (``cluster=``), or judge the statistic against its own history, as the drift detector does.
 
-Conventions: natural logarithms everywhere; numbers are compared in at most ten cells that hold about a tenth of the
-baseline each; labels in one cell each, those that are too rare for a chi-square law together.
+Conventions: natural logarithms everywhere; numbers are compared in at most ten cells that hold about a tenth
+of the baseline each; labels in one cell each, those that are too rare for a chi-square law together.
 """
 
 from __future__ import annotations
@@ -46,9 +48,11 @@ __all__ = [
 
 CELLS = 10
 _LEAST_SHARE = 0.04
-"""Cells with less of the baseline are joined: an interpolation across a gap between values looks like such a cell."""
+"""Cells with less of the baseline are joined: an interpolation across a gap between values looks like such a
+cell."""
 _LEAST_GAP = 0.05
-"""Centres of cells that are so much nearer than their neighbours: the same value, but for an interpolation."""
+"""Centres of cells that are so much nearer than their neighbours: the same value, but for an
+interpolation."""
 _LEAST_EXPECTED = 5.0
 _RANKS = np.linspace(0, 1, 129)
 _DIGEST = 4e-5
@@ -134,10 +138,12 @@ def label_cells(baseline: Mapping[str, int], sample: Mapping[str, int]) -> tuple
         return counts[:, 0], counts[:, 1]
     expected = counts.sum(axis=1) * total.min() / total.sum()
     rare = (expected < _LEAST_EXPECTED) | np.array([name == OVERFLOW for name in labels])
-    kept = counts[~rare]
+    kept, joined = counts[~rare], counts[rare].sum(axis=0)
     # New labels of some weight are what drift is about: together they are a cell of their own.
-    if rare.any() and counts[rare].sum() > 0:
-        kept = np.concatenate((kept, counts[rare].sum(axis=0)[None]))
+    if joined.max() >= _LEAST_EXPECTED or not len(kept):
+        kept = np.concatenate((kept, joined[None]))
+    else:
+        kept[kept.sum(axis=1).argmin()] += joined
     return kept[:, 0], kept[:, 1]
 
 
@@ -187,8 +193,8 @@ def psi_of_cells(a: Array, b: Array) -> float:
 def psi(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Comparison:
     """The population stability index, ``sum((q - p) ln(q / p))`` over cells.
 
-    Null law: ``(1/N + 1/M) chi2(cells - 1)`` (B. Yurdakul and J. Naranjo, "Statistical properties of the population
-    stability index", 2020).
+    Null law: ``(1/N + 1/M) chi2(cells - 1)`` (B. Yurdakul and J. Naranjo, "Statistical properties of the
+    population stability index", 2020).
 
     Args:
         baseline: numbers or counts by label, what is normal.
@@ -255,8 +261,8 @@ def chi_square(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Com
 def kolmogorov_smirnov(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:
     """The largest difference of the two cumulative distributions, in [0, 1].
 
-    Null law: Kolmogorov's, at the effective size ``N M / (N + M)`` (N. Smirnov, 1948): c(0.05) = 1.358. Rejects a
-    little too seldom where values are equal.
+    Null law: Kolmogorov's, at the effective size ``N M / (N + M)`` (N. Smirnov, 1948): c(0.05) = 1.358.
+    Rejects a little too seldom where values are equal.
 
     Example:
         >>> a, b = Distribution(200), Distribution(200)
@@ -283,8 +289,9 @@ def _deviate(p: float) -> float:
 def wasserstein(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:
     """The Wasserstein-1 distance, ``integral |F - G|``, in standard deviations of the baseline.
 
-    Null law: by chance the root of ``N M / (N + M)`` times F - G is a Brownian bridge along F, so the mean and the
-    variance of its absolute integral follow from those of folded normal variables; a gamma law with both is taken.
+    Null law: by chance the root of ``N M / (N + M)`` times F - G is a Brownian bridge along F, so the mean
+    and the variance of its absolute integral follow from those of folded normal variables; a gamma law with
+    both is taken.
 
     Example:
         >>> a, b = Distribution(200), Distribution(200)
@@ -316,7 +323,7 @@ def _points(a: Distribution, b: Distribution) -> list[float]:
 
 
 def _between(points: list[float]) -> list[float]:
-    """Midway between points: a digest splits the weight of equal values, so it is not asked about the values."""
+    """Midway between points, since a digest splits the weight of values that are equal."""
     gaps = [b - a for a, b in itertools.pairwise(points)]
     wide = [gap > _LEAST_GAP * max(gaps[max(i - 1, 0) : i + 2]) for i, gap in enumerate(gaps)]
     return [(a + b) / 2 for (a, b), good in zip(itertools.pairwise(points), wide, strict=True) if good]

@@ -1,7 +1,7 @@
 """A detector for one series, put into a bank.
 
-Write a class with ``score(point)`` and ``learn(point)``; the library gives it rows, warm-up, holding, snapshots and
-the false-alarm budget. Ten lines of yours judge as well as a bank of arrays, only slower.
+Write a class with ``score(point)`` and ``learn(point)``; the library gives it rows, warm-up, holding,
+snapshots and the false-alarm budget. Ten lines of yours judge as well as a bank of arrays, only slower.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SeriesDetector(Protocol):
     """A detector for one series. Its attributes are its state: numbers, strings, lists, dicts, bytes."""
 
     def score(self, point: Point) -> float:
-        """How surprising the point is after those that were learnt, in nats: minus the logarithm of its probability.
+        """How surprising the point is, in nats: minus the logarithm of its probability.
 
         Called once a window, before :meth:`learn`. NaN or below 0 is taken as no surprise.
         """
@@ -68,8 +68,8 @@ class SeriesDetector(Protocol):
 class SeriesBank:
     """A bank of one detector object per series.
 
-    An alarm is a surprise with a probability below the series' share of the budget; before the warm-up is over it takes
-    12 nats more.
+    An alarm is a surprise with a probability below the series' share of the budget; before the warm-up is
+    over it takes 12 nats more.
 
     Args:
         kind: of the series.
@@ -162,7 +162,7 @@ class SeriesBank:
         )
 
     def learn(self, rows: Rows, points: Points) -> None:
-        """Take the points, which were the last to be scored, as normal; those that raised an alarm are left out."""
+        """Take the points that were scored last as normal; those that raised an alarm are left out."""
         for at, row in enumerate(rows.tolist()):
             point = self._point(points, at)
             if point is not None and row not in self._alarmed:
@@ -171,7 +171,7 @@ class SeriesBank:
                 self.expected_alarms += self._share if self._points[row] >= self._warm_up else 0.0
 
     def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: from now on they raise no alarm, and say ``loud`` while far from normal."""
+        """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._held.update(rows.tolist())
 
     def release(self, rows: Rows, *, adopt: bool = False) -> None:

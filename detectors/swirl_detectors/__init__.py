@@ -1,1 +1,1 @@
-"""The detectors that come with Swirl: one algorithm, one file. ``detectors/README.md`` says which one sees what."""
+"""The detectors of Swirl, one algorithm a file; ``detectors/README.md`` says which sees what."""

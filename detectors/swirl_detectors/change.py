@@ -33,12 +33,13 @@ _FIRST_SHARE = 5e-6
 class ChangeDetector:
     """Finds lasting and sudden changes of a rate, a ratio, a level or a latency.
 
-    Each point is standardised by a forecast one step ahead (``whiten.py``), ten CUSUMs gather evidence for changes of
-    different sizes (``cusum.py``), and their thresholds come from the false-alarm budget and the series' own history
-    (:mod:`swirl.budget`).
+    Each point is standardised by a forecast one step ahead (``whiten.py``), ten CUSUMs gather evidence for
+    changes of different sizes (``cusum.py``), and their thresholds come from the false-alarm budget and the
+    series' own history (:mod:`swirl.budget`).
 
     Args:
-        warm_up: points before which only overwhelming evidence raises an alarm; counts need 20 expected events too.
+        warm_up: points before which only overwhelming evidence raises an alarm; counts need 20 expected
+            events too.
 
     Example:
         >>> rng = np.random.default_rng(1)
@@ -51,8 +52,8 @@ class ChangeDetector:
         ...     scores = bank.score(row, points)
         ...     bank.learn(row, points)
         ...     if scores.alarm[0]:
-        ...         print(window, scores.value, scores.expected.round(2), scores.low.round(3), scores.high.round(3))
-        301 [0.22] [0.31] [0.261] [0.438]
+        ...         print(window, scores.value, scores.expected.round(2), scores.low.round(3),
+        scores.high.round(3)) 301 [0.22] [0.31] [0.261] [0.438]
     """
 
     name: ClassVar[str] = "change"
@@ -78,13 +79,13 @@ class ChangeBank:
     Args:
         kind: of the series, other than a distribution.
         warm_up: see :class:`ChangeDetector`.
-        rising_only: the values are standard normal deviates of a statistic with a known null law, and only those above
-            what is expected are anomalies.
+        rising_only: the values are standard normal deviates of a statistic with a known null law, and only
+            those above what is expected are anomalies.
         pool: learn tails from all series together.
 
     Attributes:
-        expected_alarms: false alarms that the thresholds in force have allowed so far: what a budget that is kept
-            exactly would have spent.
+        expected_alarms: false alarms that the thresholds in force have allowed so far: what a budget that is
+            kept exactly would have spent.
     """
 
     def __init__(
@@ -199,12 +200,12 @@ class ChangeBank:
                 self.expected_alarms += page.learn(local)
 
     def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: from now on they raise no alarm, and say ``loud`` while far from normal."""
+        """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         for page, local, _ in self._split(rows):
             page.hold(np.arange(page.size) if local is None else local)
 
     def release(self, rows: Rows, *, adopt: bool = False) -> None:
-        """The incident is over. With ``adopt``, what the rows do now is the new normal: the old level is forgotten."""
+        """The incident is over. With ``adopt``, what the rows do now is the new normal."""
         for page, local, _ in self._split(rows):
             page.release(np.arange(page.size) if local is None else local, adopt=adopt)
 
@@ -236,7 +237,7 @@ class ChangeBank:
         return Tails(**joined, prior_count=parts[0].prior_count, prior_excess=parts[0].prior_excess)
 
     def snapshot(self) -> dict[str, Any]:
-        """All state between two windows, of types that MessagePack knows, from which ``build`` resumes exactly."""
+        """All state between two windows, from which ``build`` resumes exactly."""
         return {
             "version": _VERSION,
             "kind": self.kind.value,

@@ -1,10 +1,10 @@
 """Ten CUSUMs in nats: five tilts, each up and down, over standardised points.
 
-``C <- max(0, C + tilt z - cost)`` with ``cost`` the cumulant function of z at the tilt, so that ``E exp(tilt z - cost)``
-is 1, C is a log likelihood ratio and an excursion exceeds h with probability near ``exp(-h)`` on every channel (E. Page,
-1954; D. Siegmund, "Sequential Analysis", 1985). A small tilt sees a small lasting shift best, a large one a large
-sudden shift. z is clipped on each channel, and on the last one it grows like a logarithm beyond the clip, which makes
-a power tail exponential.
+``C <- max(0, C + tilt z - cost)`` with ``cost`` the cumulant function of z at the tilt, so that ``E exp(tilt
+z - cost)`` is 1, C is a log likelihood ratio and an excursion exceeds h with probability near ``exp(-h)`` on
+every channel (E. Page, 1954; D. Siegmund, "Sequential Analysis", 1985). A small tilt sees a small lasting
+shift best, a large one a large sudden shift. z is clipped on each channel, and on the last one it grows like
+a logarithm beyond the clip, which makes a power tail exponential.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def _gains(state: State, step: Step, *, rising_only: bool) -> Array:
 def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only: bool) -> Verdict:
     """Move the channels on by one point and say what they think.
 
-    Fills in ``step.excess`` and ``step.alarm``. Channels of a series that is held are loud beyond half of their
-    threshold and begin anew; all channels of a series begin anew after its alarm.
+    Fills in ``step.excess`` and ``step.alarm``. Channels of a series that is held are loud beyond half of
+    their threshold and begin anew; all channels of a series begin anew after its alarm.
     """
     gains = _gains(state, step, rising_only=rising_only)
     before = state.evidence

@@ -34,9 +34,9 @@ class DriftDetector:
     """Finds that numbers or labels are no longer distributed as they were.
 
     The population stability index of a window against a baseline is standardised by its null law
-    (:func:`swirl.drift.psi`). That law is for independent records, and records come in clusters; so the standardised
-    index is a series like any other, judged by the change detector, which learns its level and its spread. Only a
-    growing drift is an anomaly.
+    (:func:`swirl.drift.psi`). That law is for independent records, and records come in clusters; so the
+    standardised index is a series like any other, judged by the change detector, which learns its level and
+    its spread. Only a growing drift is an anomaly.
 
     Args:
         warm_up: judged windows before which only overwhelming evidence raises an alarm.
@@ -58,7 +58,7 @@ class DriftDetector:
         ...     if scores.alarm[0]:
         ...         print(window, scores.value.round(2), scores.high.round(2), bank.z.round(1))
         60 [1.05] [0.06] [24.3]
-        61 [0.92] [0.06] [23.]
+        61 [0.95] [0.06] [23.3]
     """
 
     name: ClassVar[str] = "drift"
@@ -96,14 +96,14 @@ class _Row:
         self.judged: Sample | None = None
 
     def collect(self, sample: Sample, least: int) -> Sample | None:
-        """The sample, merged with those before it that were too small; None while that is too small as well."""
+        """The sample and those before it that were too small; None while all is too small."""
         if self.pending is not None:
             sample = _merged(self.pending, sample)
         self.pending = None if _count(sample) >= least else sample
         return sample if self.pending is None else None
 
     def compare(self, sample: Sample) -> tuple[float, float, int] | None:
-        """Index, chance and degrees of freedom of a sample against the baseline; None if they are not comparable."""
+        """Index, chance and degrees of freedom of a sample; None if it is of another sort."""
         if isinstance(sample, Distribution):
             if not isinstance(self.baseline, Distribution):
                 return None
@@ -164,8 +164,9 @@ class DriftBank:
     """The running form.
 
     Attributes:
-        z: of each row, the index of the last window as a standard normal deviate by its null law: for diagnosis, where
-            independent evidence is added up. NaN where that window said nothing. Shape ``(size,)``.
+        z: of each row, the index of the last window as a standard normal deviate by its null law: for
+            diagnosis, where independent evidence is added up. NaN where that window said nothing. Shape
+            ``(size,)``.
     """
 
     def __init__(self, kind: Kind, config: DriftDetector) -> None:
@@ -233,7 +234,7 @@ class DriftBank:
         )
 
     def learn(self, rows: Rows, points: Points) -> None:
-        """Take the points, which were the last to be scored, as normal; those that raised an alarm are left out."""
+        """Take the points that were scored last as normal; those that raised an alarm are left out."""
         z = self.z[rows]
         self._inner.learn(rows, Points(points.start_ms, points.window_ms, z, np.ones(len(rows))))
         for number in rows.tolist():
@@ -243,11 +244,11 @@ class DriftBank:
                 row.judged = None
 
     def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: from now on they raise no alarm, and say ``loud`` while far from normal."""
+        """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._inner.hold(rows)
 
     def release(self, rows: Rows, *, adopt: bool = False) -> None:
-        """The incident is over. With ``adopt`` the baseline is forgotten and begins with the next windows."""
+        """The incident is over. With ``adopt`` the baseline begins anew."""
         self._inner.release(rows, adopt=adopt)
         if adopt:
             for number in rows.tolist():
@@ -262,7 +263,7 @@ class DriftBank:
         self._inner.refresh(alarms_per_window)
 
     def snapshot(self) -> dict[str, Any]:
-        """All state between two windows, of types that MessagePack knows, from which ``build`` resumes exactly."""
+        """All state between two windows, from which ``build`` resumes exactly."""
         return {
             "version": _VERSION,
             "kind": Kind.DISTRIBUTION.value,

@@ -1,4 +1,4 @@
-"""Up to a thousand series side by side: one pass of the change detector over arrays that fit the processor's cache."""
+"""A thousand series side by side: a pass over arrays that fit the processor's cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from swirl_detectors.state import Array, Mask
 
     Columns = tuple[Array, Array, Array, Array, Mask, Mask, Mask, NDArray[np.int64], Mask]
-    """Evidence, expected, low, high, alarm, loud, accumulated, since, learning: the fields of Scores in their order."""
+    """Evidence, expected, low, high, alarm, loud, accumulated, since, learning: the fields of Scores in their
+    order."""
 
 __all__ = ["SIZE", "Page"]
 
@@ -108,7 +109,8 @@ class Page:
         season, known = self.profile.now(state, rows, start_ms, window_ms)
         step = self._step = whiten.whiten(kind, state, value, weight, season, known)
         step.ready = ready = self._ready(state, step)
-        # Before the warm-up is over what is far off would be most of what is known; in an incident it is the fault.
+        # Before the warm-up is over what is far off would be most of what is known; in an incident it is the
+        # fault.
         step.odd = (~ready | (state.held > 0)) & (np.abs(step.z) > _ODD + 3 * np.abs(state.model_skew))
         limit, down, up = cusum.bounds(state, step, rising_only=self._rising_only)
         ends = whiten.to_value(kind, state, step, np.array((np.zeros_like(up), down, up)))
@@ -204,7 +206,9 @@ class Page:
         cusum.set_tilts(self._kind, state, np.where(begun, whiten.nominal_skew(self._kind, state), 0.0))
 
     def hold(self, rows: NDArray[np.intp]) -> None:
-        """The rows are in an incident: what their channels gathered is no longer an excursion under no change."""
+        """The rows are in an incident: what their channels gathered is no longer an excursion under no
+        change.
+        """
         state = self.state
         fresh = rows[state.held[rows] == 0]
         state.held[fresh] = 1.0
@@ -237,7 +241,8 @@ class Page:
         state.points[:] = np.minimum(state.points, _ADOPTED)
         state.spread *= np.minimum(1.0, _ADOPTED_SPREAD / np.maximum(state.spread[1], 1.0))
         if self._kind not in whiten.COUNTED:
-            # The new normal may be wilder than the old one, and a series that never moved knows nothing of its scale.
+            # The new normal may be wilder than the old one, and a series that never moved knows nothing of
+            # its scale.
             wilder = state.recent_square > state.variance
             state.variance[:] = np.maximum(state.variance, state.recent_square)
             state.scale2[wilder] = 1.0
@@ -257,5 +262,7 @@ class Page:
         turned = (state.bins_known >= self._parts) & (state.seasoned == 0)
         state.seasoned[turned] = 1.0
         keep = np.where(turned, 0.2, 1.0) * remembered(windows)
-        for learnt in (state.counts, state.excesses, state.watched, state.watched_slow):
-            learnt *= keep
+        state.counts *= keep
+        state.excesses *= keep
+        state.watched *= keep
+        state.watched_slow *= keep

@@ -48,22 +48,26 @@ _LARGEST_COUNT = 1e15
     _LIMIT,
     _SPENDS,
 ) = range(14)
-_SUMS = slice(14, 14 + _HOURS)
-_VISITS = slice(14 + _HOURS, 14 + 2 * _HOURS)
-_EMPTY = slice(14 + 2 * _HOURS, 14 + 3 * _HOURS)
-_HEIGHT = 14 + 3 * _HOURS
+_TODAY = slice(14, 17)
+"""Sum, windows and empty windows of the present hour: they join those of earlier days when it is over."""
+_SUMS = slice(17, 17 + _HOURS)
+_VISITS = slice(17 + _HOURS, 17 + 2 * _HOURS)
+_EMPTY = slice(17 + 2 * _HOURS, 17 + 3 * _HOURS)
+_HEIGHT = 17 + 3 * _HOURS
 
 
 @dataclass(frozen=True)
 class SilenceDetector:
     """Finds that events stay away, in dense streams and in sparse ones.
 
-    An empty window is worth what the negative binomial law of the series' own counts says, ``-ln P(0)``, by hour of the
-    day; a silence is worth the sum of its windows. How long the silences of this series and of its kind usually are is
-    learnt as the tail of that sum (:mod:`swirl.budget`), so that bursts and gaps raise the threshold.
+    An empty window is worth what the negative binomial law of the series' own counts says, ``-ln P(0)``, by
+    hour of the day; a silence is worth the sum of its windows. How long the silences of this series and of
+    its kind usually are is learnt as the tail of that sum (:mod:`swirl.budget`), so that bursts and gaps
+    raise the threshold.
 
     Args:
-        warm_up: windows before which only overwhelming evidence raises an alarm; 20 expected events are needed too.
+        warm_up: windows before which only overwhelming evidence raises an alarm; 20 expected events are
+            needed too.
 
     Example:
         >>> rng = np.random.default_rng(1)
@@ -77,7 +81,7 @@ class SilenceDetector:
         ...     bank.learn(row, points)
         ...     if scores.alarm[0]:
         ...         print(window, scores.expected.round(1), (window * 60_000 - scores.since_ms) // 60_000)
-        608 [1.4] [8]
+        607 [2.] [7]
     """
 
     name: ClassVar[str] = "silence"
@@ -111,6 +115,7 @@ class SilenceBank:
         self._warm_up = warm_up
         self._table: Array = np.zeros((_HEIGHT, 0))
         self._warm_up = warm_up
+        self._hour = 0
         self._windows = 0
         self._share = _FIRST_SHARE
         self._ended: Array = np.zeros(0)
@@ -128,6 +133,7 @@ class SilenceBank:
         """Judge the points by what was learnt before them. Moves the silences on, learns nothing."""
         self._windows += 1
         self._skipped[:] = True
+        self._turn(_hour(points.start_ms))
         count = points.value
         ok = (count >= 0) & (count < np.inf)
         table = self._table[:, rows]
@@ -165,6 +171,18 @@ class SilenceBank:
         self._table[:, rows] = table
         return scores
 
+    def _turn(self, hour: int) -> None:
+        """Let the hour that is over join the same hour of earlier days."""
+        if hour != self._hour:
+            table = self._table
+            fade = 1 - table[_TODAY][1] / _MEMORY
+            for field, today in zip((_SUMS, _VISITS, _EMPTY), table[_TODAY], strict=True):
+                past = table[field][self._hour]
+                past *= fade
+                past += today
+            table[_TODAY] = 0.0
+            self._hour = hour
+
     def learn(self, rows: Rows, points: Points) -> None:
         """Take the points, which were the last to be scored, as normal."""
         keep = ~self._skipped[rows]
@@ -185,25 +203,20 @@ class SilenceBank:
         table[_MEAN] += share * off
         table[_VARIANCE] += share * (off * off * (1 - share) - table[_VARIANCE])
         table[_POINTS] += 1
-        hour = _hour(points.start_ms)
-        fade = 1 - 1 / _MEMORY
-        sums, visits = table[_SUMS], table[_VISITS]
-        sums[hour] = sums[hour] * fade + count
-        visits[hour] = visits[hour] * fade + 1
-        table[_EMPTY][hour] = table[_EMPTY][hour] * fade + (count == 0)
+        table[_TODAY] += np.array((count, np.ones_like(count), count == 0))
         self.expected_alarms += float(table[_SPENDS].sum())
         self._table[:, rows] = table
 
     def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: from now on they raise no alarm, and say ``loud`` while far from normal."""
+        """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._table[_HELD, rows] = 1.0
 
     def release(self, rows: Rows, *, adopt: bool = False) -> None:
-        """The incident is over. With ``adopt`` all that was learnt of the rows is forgotten, their tails excepted."""
+        """The incident is over. With ``adopt`` the rows begin anew, their tails excepted."""
         self._table[_HELD, rows] = 0.0
         if adopt:
             self._table[_POINTS : _ONSET + 1, rows] = 0.0
-            self._table[_SUMS.start :, rows] = 0.0
+            self._table[_TODAY.start :, rows] = 0.0
 
     def refresh(self, alarms_per_window: float) -> None:
         """Set thresholds from all that was learnt.
@@ -219,7 +232,8 @@ class SilenceBank:
     def _set_limits(self, table: Array, *, pool: bool) -> None:
         if not table.shape[1]:
             return
-        # Silences begin after a window that was not empty; if the law were true, exp(-u) of them would pass u.
+        # Silences begin after a window that was not empty; if the law were true, exp(-u) of them would pass
+        # u.
         begin = np.where(table[_POINTS] > 0, -np.expm1(-_worth(table, table[_MEAN])), 1.0)
         one = np.ones((1, 1))
         tails = Tails(
@@ -237,10 +251,11 @@ class SilenceBank:
         table[_SPENDS] = exceedance(law, limits)[0]
 
     def snapshot(self) -> dict[str, Any]:
-        """All state between two windows, of types that MessagePack knows, from which ``build`` resumes exactly."""
+        """All state between two windows, from which ``build`` resumes exactly."""
         return {
             "version": _VERSION,
             "kind": Kind.RATE.value,
+            "hour": self._hour,
             "windows": self._windows,
             "share": self._share,
             "expected_alarms": self.expected_alarms,
@@ -264,6 +279,7 @@ class SilenceBank:
             self._table = (
                 np.frombuffer(snapshot["table"], dtype="<f8").reshape(self._table.shape).astype(np.float64)
             )
+            self._hour = int(snapshot["hour"]) % _HOURS
             self._windows, self._share = int(snapshot["windows"]), float(snapshot["share"])
             self.expected_alarms = float(snapshot["expected_alarms"])
         except (KeyError, TypeError, ValueError) as error:

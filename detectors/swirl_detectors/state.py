@@ -32,8 +32,8 @@ class State:
         weight: that the level rests on, in windows (ratio: in records of independent worth).
         variance, variance_points: of the value about its level (level and positive only).
         scale2, scale_points: of the standardised innovations.
-        spread: sums over points of ``q, 1, o, o^2, q o``: the law of dispersion, ``q`` the squared innovation, ``o``
-            the size of the point.
+        spread: sums over points of ``q, 1, o, o^2, q o``: the law of dispersion, ``q`` the squared
+            innovation, ``o`` the size of the point.
         cubes, cube_points: sum of z^3: skewness.
         model_skew: what the binomial or Poisson law would make of it.
         size: mean denominator (ratio only).
@@ -46,8 +46,8 @@ class State:
         bin, bin_sum, bin_points: the quarter of an hour being collected; -1 for none.
         bins_known: that were seen on an earlier day.
         profile_mean: mean of the profile.
-        recent, recent_points, recent_square: value minus forecast over the last windows in which the series was held:
-            mean, how many, mean square about the mean.
+        recent, recent_points, recent_square: value minus forecast over the last windows in which the series
+            was held: mean, how many, mean square about the mean.
         seasoned: 1 once the tail was told that the season is known.
         spends: false alarms a window that the thresholds in force allow.
         watched, watched_slow: windows that the tails were looked at, by fast and slow channels.

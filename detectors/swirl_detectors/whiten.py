@@ -1,11 +1,12 @@
-"""One step ahead, from the past only: a point becomes a number that is close to a standard normal one under no change.
+"""One step ahead, from the past only: points become standard normal under no change.
 
-Level, season, dispersion and a short linear memory (HAR: F. Corsi, "A Simple Approximate Long-Memory Model of Realized
-Volatility", 2009) are learnt as they go, and what is still unknown about them widens the forecast: recursive
-residuals (R. Brown, J. Durbin, J. Evans, "Techniques for Testing the Constancy of Regression Relationships over
-Time", 1975, sec. 2), read as a Student and turned into a normal variable (D. Wallace, "Bounds on Normal
-Approximations to Student's and the Chi-Square Distributions", 1959). So the first hour of a series is judged by the
-same measure as its last, as in self-starting charts (D. Hawkins, 1987; C. Quesenberry, 1991).
+Level, season, dispersion and a short linear memory (HAR: F. Corsi, "A Simple Approximate Long-Memory Model of
+Realized Volatility", 2009) are learnt as they go, and what is still unknown about them widens the forecast:
+recursive residuals (R. Brown, J. Durbin, J. Evans, "Techniques for Testing the Constancy of Regression
+Relationships over Time", 1975, sec. 2), read as a Student and turned into a normal variable (D. Wallace,
+"Bounds on Normal Approximations to Student's and the Chi-Square Distributions", 1959). So the first hour of a
+series is judged by the same measure as its last, as in self-starting charts (D. Hawkins, 1987; C.
+Quesenberry, 1991).
 
 Everything is elementwise over series, so that a series' numbers do not depend on its neighbours.
 """
@@ -52,7 +53,7 @@ _TINY = 1e-12
 
 
 class Step:
-    """What one pass worked out of its points: needed again when they are learnt. All of shape ``(n,)`` or ``(., n)``.
+    """What one pass worked out of its points, needed to learn them; shapes ``(n,)`` and ``(., n)``.
 
     Attributes:
         value: y: k/n, the count, the value, or its logarithm.
@@ -273,7 +274,7 @@ def _spread(kind: Kind, step: Step, skew: Array) -> Array:
         return np.sqrt(np.maximum(share + ahead, least * share) / share)
     other = 1 - share
     p = np.minimum(np.maximum(share + ahead, least * share), 1 - least * other)
-    return np.sqrt(p * (1 - p) / (share * other))
+    return np.asarray(np.sqrt(p * (1 - p) / (share * other)))
 
 
 def to_value(kind: Kind, state: State, step: Step, z: Array) -> Array:

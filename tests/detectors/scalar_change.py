@@ -1,4 +1,5 @@
-"""The change detector for one series, written plainly, without pooling: what the bank of arrays must agree with."""
+"""The change detector for one series, written plainly, without pooling: what the bank of arrays must agree
+with."""
 
 from __future__ import annotations
 
@@ -99,7 +100,8 @@ class ScalarChange:
             channel.tune(0.0)
         self.set_limits(5e-6)
 
-    # Thresholds ------------------------------------------------------------------------------------------------
+    # Thresholds
+    # ------------------------------------------------------------------------------------------------
 
     def tune(self) -> None:
         self.skew = self.model_skew() if self.points >= 8 else 0.0
@@ -149,7 +151,8 @@ class ScalarChange:
         for channel, limit in zip(self.channels, limits[:, 0].tolist(), strict=True):
             channel.limit = limit
 
-    # One step ahead --------------------------------------------------------------------------------------------
+    # One step ahead
+    # --------------------------------------------------------------------------------------------
 
     def dispersion(self, size: float) -> float:
         if self.kind is Kind.RATIO and size < 0.5:
@@ -251,7 +254,7 @@ class ScalarChange:
         )
         odd = (self.held or not ready) and abs(z) > 5 + 3 * abs(self.skew)
         expected = f + lagged * sd
-        judgement = self.judge(z, known, ready, start_ms, self.shown(expected))
+        judgement = self.judge(z, start_ms, self.shown(expected), known=known, ready=ready)
         self.skip = odd or judgement.alarm
         bound = 0.0 if odd else (5 + 2 * abs(self.skew)) * math.sqrt(self.scale2) * spread
         if self.points >= 7:
@@ -270,9 +273,10 @@ class ScalarChange:
     def still(self) -> float:
         return 1e-12 * self.level**2 + (1e-12 if self.kind is Kind.POSITIVE else 1e-24)
 
-    # Evidence --------------------------------------------------------------------------------------------------
+    # Evidence
+    # --------------------------------------------------------------------------------------------------
 
-    def judge(self, z: float, known: bool, ready: bool, start_ms: int, expected: float) -> Judgement:
+    def judge(self, z: float, start_ms: int, expected: float, *, known: bool, ready: bool) -> Judgement:
         extra = 0.0 if ready else 12.0
         self.ended: list[tuple[Channel, float]] = []
         loud, strongest, best, hit, over, share = False, self.channels[0], -1.0, None, 0.0, 0.0
@@ -310,7 +314,8 @@ class ScalarChange:
             channel.watched += known or not channel.slow
             channel.evidence = channel.peak = 0.0
 
-    # Learning --------------------------------------------------------------------------------------------------
+    # Learning
+    # --------------------------------------------------------------------------------------------------
 
     def learn(self) -> None:
         if self.skip:

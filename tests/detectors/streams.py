@@ -21,7 +21,8 @@ MINUTE = 60_000
 def stream(
     kind: Kind, series: int, windows: int, *, seed: int = 0, window_ms: int = MINUTE
 ) -> Iterator[Points]:
-    """Windows of several healthy series, each with a law of its own; a series does not depend on how many there are."""
+    """Windows of several healthy series, each with a law of its own; a series does not depend on how many
+    there are."""
     draws = [list(_series(kind, np.random.default_rng([seed, i]), i, windows)) for i in range(series)]
     for window in range(windows):
         now = [draw[window] for draw in draws]

@@ -7,11 +7,11 @@ from dataclasses import fields
 import msgspec
 import numpy as np
 import pytest
-from tests.detectors.streams import MINUTE, differing, every, part, run, stream
 
 from swirl.detector import Bank, Detector, Kind, Points, Scores, detectors
 from swirl.errors import SnapshotError
 from swirl.sketch import Distribution
+from tests.detectors.streams import MINUTE, differing, every, part, run, stream
 
 CASES = [
     pytest.param(found(), kind, id=f"{name}-{kind.value}")
@@ -75,7 +75,8 @@ class TestEveryDetector:
             assert scores.since_ms.dtype == np.int64
 
     def test_scores_without_learning(self, detector: Detector, kind: Kind) -> None:
-        """What a bank says of the next window does not depend on having scored it, and learning changes it."""
+        """What a bank says of the next window does not depend on having scored it, and learning changes
+        it."""
         windows = list(stream(kind, SERIES, 120))
         bank, other = built(detector, kind), built(detector, kind)
         run(bank, windows[:100], every(SERIES))
@@ -164,7 +165,13 @@ class TestEveryDetector:
         run(bank, windows[:70], every(SERIES))
         for at, junk in enumerate((np.nan, np.inf, -np.inf, -1.0, 1e300, 5e-324)):
             value, weight = np.full(SERIES, junk), np.ones(SERIES)
-            samples = [{}, Distribution(), {"(other)": 1}, {"new": 10**12}, None]
+            samples: list[Distribution | dict[str, int] | None] = [
+                {},
+                Distribution(),
+                {"(other)": 1},
+                {"new": 10**12},
+                None,
+            ]
             run(bank, [Points((70 + at) * MINUTE, MINUTE, value, weight, samples)], every(SERIES))
         for scores in run(bank, windows[76:], every(SERIES)):
             assert np.isfinite(scores.evidence).all()

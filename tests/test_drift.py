@@ -1,0 +1,138 @@
+"""Drift statistics keep to their null laws, and see drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from swirl import drift
+from swirl.sketch import Distribution
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Draw = Callable[[np.random.Generator, int], NDArray[Any]]
+
+COMPARE: dict[str, Callable[[Any, Any], drift.Comparison]] = {
+    "psi": drift.psi,
+    "jensen_shannon": drift.jensen_shannon,
+    "chi_square": drift.chi_square,
+    "kolmogorov_smirnov": drift.kolmogorov_smirnov,
+    "wasserstein": drift.wasserstein,
+}
+LAWS: dict[str, Draw] = {
+    "normal": lambda r, n: r.normal(size=n),
+    "log-normal": lambda r, n: r.lognormal(size=n),
+    "on a grid": lambda r, n: np.round(r.normal(size=n), 1),
+    "two values": lambda r, n: (r.random(n) < 0.3) * 1.0,
+}
+SHARES = [0.3, 0.2, 0.2, 0.1, 0.1, 0.05, 0.04, 0.01]
+
+
+def digest(values: NDArray[Any], k: int = 100) -> Distribution:
+    seen = Distribution(k)
+    seen.update(values)
+    return seen
+
+
+def merged(values: NDArray[Any]) -> Distribution:
+    baseline = Distribution(200)
+    for piece in np.array_split(values, 5):
+        baseline.merge(digest(piece))
+    return baseline
+
+
+def labels(rng: np.random.Generator, n: int, shares: list[float] = SHARES) -> dict[str, int]:
+    return dict(zip("abcdefgh", rng.multinomial(n, shares).tolist(), strict=False))
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(("n", "m"), [(50_000, 300), (20_000, 2_000)])
+def test_digests_without_drift_are_rejected_about_as_often_as_promised(law: str, n: int, m: int) -> None:
+    rng = np.random.default_rng(1)
+    rejected = dict.fromkeys(COMPARE, 0)
+    for _ in range(50):
+        a, b = merged(LAWS[law](rng, n)), digest(LAWS[law](rng, m))
+        for name, compare in COMPARE.items():
+            rejected[name] += compare(a, b).p_value < 0.05
+    assert max(rejected.values()) <= 8, rejected
+
+
+@pytest.mark.parametrize("name", ["psi", "jensen_shannon", "chi_square"])
+@pytest.mark.parametrize("m", [100, 2_000])
+def test_labels_without_drift_are_rejected_as_often_as_promised(name: str, m: int) -> None:
+    rng = np.random.default_rng(2)
+    found = [COMPARE[name](labels(rng, 20_000), labels(rng, m)).p_value < 0.05 for _ in range(600)]
+    assert 0.025 <= np.mean(found) <= 0.085
+
+
+@pytest.mark.parametrize("name", COMPARE)
+def test_a_shift_of_half_a_deviation_is_seen(name: str) -> None:
+    rng = np.random.default_rng(3)
+    found = COMPARE[name](merged(rng.normal(size=20_000)), digest(rng.normal(0.5, 1, 500)))
+    assert found.p_value < 1e-6
+    assert found.z > 5
+
+
+@pytest.mark.parametrize("name", COMPARE)
+def test_nothing_compares_as_the_same(name: str) -> None:
+    same = COMPARE[name](Distribution(), digest(np.arange(9.0)))
+    assert (same.statistic, same.p_value, same.z) == (0.0, 1.0, 0.0)
+    constant = COMPARE[name](digest(np.full(500, 3.0)), digest(np.full(500, 3.0)))
+    assert constant.p_value == pytest.approx(1.0)
+
+
+def test_clusters_widen_the_null_law() -> None:
+    a, b = {"a": 8000, "b": 2000}, {"a": 75, "b": 25}
+    for compare in (drift.psi, drift.jensen_shannon, drift.chi_square):
+        assert compare(a, b, cluster=3).p_value > compare(a, b).p_value
+        assert (
+            compare(a, b, cluster=3).statistic == pytest.approx(compare(a, b).statistic, rel=1)
+            or compare is drift.chi_square
+        )
+
+
+def test_chi_square_agrees_with_scipy_on_a_contingency_table() -> None:
+    a, b = {"x": 400, "y": 350, "z": 250}, {"x": 90, "y": 60, "z": 50}
+    known = stats.chi2_contingency([[400, 350, 250], [90, 60, 50]], correction=False)
+    assert drift.chi_square(a, b).statistic == pytest.approx(known.statistic)
+    assert drift.chi_square(a, b).p_value == pytest.approx(known.pvalue)
+
+
+def test_kolmogorov_smirnov_and_wasserstein_agree_with_scipy_on_the_values() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=5000), rng.normal(0.3, 1.2, 2000)
+    a, b = digest(x, 200), digest(y, 200)
+    assert drift.kolmogorov_smirnov(a, b).statistic == pytest.approx(stats.ks_2samp(x, y).statistic, abs=0.01)
+    assert drift.wasserstein(a, b).statistic == pytest.approx(
+        stats.wasserstein_distance(x, y) / x.std(), rel=0.03
+    )
+
+
+@pytest.mark.parametrize("freedom", [1, 3, 9, 50])
+def test_the_chi_square_deviate_is_near_the_exact_one(freedom: int) -> None:
+    for p in (0.5, 0.05, 1e-3):
+        exact = stats.norm.isf(p)
+        assert drift.chi_square_deviate(stats.chi2.isf(p, freedom), freedom) == pytest.approx(exact, abs=0.06)
+
+
+def test_edges_never_lie_on_a_value_that_is_common() -> None:
+    rng = np.random.default_rng(5)
+    edges = drift.cell_edges(merged(rng.integers(0, 5, 20_000) * 1.0))
+    assert len(edges) == 4
+    assert np.abs(np.array(edges) - np.round(edges)).min() > 0.1
+
+
+def test_a_new_label_of_some_weight_is_drift_and_no_impossibility() -> None:
+    found = drift.chi_square({"a": 900, "b": 100}, {"a": 80, "b": 10, "new": 10})
+    assert 0 < found.p_value < 1e-4
+    assert drift.chi_square({"a": 900, "b": 100}, {"a": 90, "b": 9, "new": 1}).p_value > 0.01
+
+
+def test_numbers_and_labels_are_not_compared() -> None:
+    with pytest.raises(TypeError, match="numbers and labels"):
+        drift.psi(digest(np.arange(9.0)), {"a": 1})
