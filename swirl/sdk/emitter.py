@@ -204,7 +204,9 @@ class Emitter:
     ) -> None:
         """See :meth:`swirl.Pipeline.rebind`."""
         self.clock, self.transport, self.threaded = clock, transport, threaded
-        self._queue.put(None)
+        queue, self._queue = self._queue, SimpleQueue()
+        queue.put(None)
+        self.join(5.0)
         for recorder in self.gate.recorders:
             recorder.ticks = clock.ticks
         self.begin(identity)
@@ -216,6 +218,8 @@ class Emitter:
         queue, due = self._queue, time.monotonic() + self.settings.flush_seconds
         while queue is self._queue:
             request = _next(queue, due - time.monotonic())
+            if queue is not self._queue:
+                return
             try:
                 if request is None and time.monotonic() < due:
                     self._fold(self._offset())

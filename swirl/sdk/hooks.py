@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +18,9 @@ Hook: TypeAlias = Callable[..., Any]
 
 Judge: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], Note]
 """From result, positional and named arguments of a call to what there is to note."""
+
+_Reader: TypeAlias = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+_Step: TypeAlias = Callable[[Note, Any, tuple[Any, ...], dict[str, Any]], None]
 
 Complain: TypeAlias = Callable[[str, BaseException], None]
 
@@ -57,43 +60,65 @@ class Hooks:
             complain: is told of a hook that raised.
             method: the first argument of a call is ``self`` or ``cls``.
         """
-        valid = self.valid and _bound(self.valid, method=method)
-        at = self.at and _bound(self.at, method=method)
-        predicts = _reader(self.predicts, method=method)
-        features = _reader(self.features, method=method)
-        reason, handed_on = invalid_reason(self.valid), int(self.on_invalid == "pass")
+        steps: list[tuple[str, _Step]] = []
+        if self.valid is not None:
+            steps.append(("valid", self._validate(_bound(self.valid, method=method))))
+        if (predicts := _reader(self.predicts, method=method)) is not None:
+            steps.append(("predicts", _predict(predicts)))
+        if (features := _reader(self.features, method=method)) is not None:
+            steps.append(("features", _measure(features, complain)))
+        if self.at is not None:
+            steps.append(("at", _date(_bound(self.at, method=method))))
 
         def judge(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Note:
             note = Note()
-            if valid is not None:
+            for name, step in steps:
                 try:
-                    if not valid(result, args, kwargs):
-                        note.invalid, note.out = reason, handed_on
-                except Exception as error:  # noqa: BLE001 - a hook of the user's may raise anything, and must not be felt
+                    step(note, result, args, kwargs)
+                except Exception as error:  # noqa: BLE001 - a hook of the user's may raise anything
                     note.failed += 1
-                    complain("valid", error)
-            if predicts is not None and note.invalid is None:
-                try:
-                    note.prediction = prediction(predicts(result, args, kwargs))
-                except Exception as error:  # noqa: BLE001 - as above
-                    note.failed += 1
-                    complain("predicts", error)
-            if features is not None:
-                try:
-                    note.features, failed = _features(features(result, args, kwargs), complain)
-                    note.failed += failed
-                except Exception as error:  # noqa: BLE001 - as above
-                    note.failed += 1
-                    complain("features", error)
-            if at is not None:
-                try:
-                    note.at = event_ms(at(result, args, kwargs))
-                except Exception as error:  # noqa: BLE001 - as above
-                    note.failed += 1
-                    complain("at", error)
+                    complain(name, error)
             return note
 
         return judge
+
+    def _validate(self, valid: _Reader) -> _Step:
+        reason, handed_on = invalid_reason(self.valid), int(self.on_invalid == "pass")
+
+        def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not valid(result, args, kwargs):
+                note.invalid, note.out = reason, handed_on
+
+        return step
+
+
+def _predict(predicts: _Reader) -> _Step:
+    def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if note.invalid is None:
+            note.prediction = prediction(predicts(result, args, kwargs))
+
+    return step
+
+
+def _measure(features: _Reader, complain: Complain) -> _Step:
+    def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found: list[Feature] = []
+        for name, value in features(result, args, kwargs).items():
+            try:
+                found.append((name, feature(value)))
+            except Exception as error:  # noqa: BLE001 - one odd feature must not cost the others
+                note.failed += 1
+                complain(f"features[{name!r:.80}]", error)
+        note.features = tuple(found)
+
+    return step
+
+
+def _date(at: _Reader) -> _Step:
+    def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        note.at = event_ms(at(result, args, kwargs))
+
+    return step
 
 
 def invalid_reason(valid: Hook | None) -> str:
@@ -102,25 +127,13 @@ def invalid_reason(valid: Hook | None) -> str:
     return "invalid" if name == "<lambda>" else f"not {name}"
 
 
-def _features(mapping: Mapping[str, Any], complain: Complain) -> tuple[tuple[Feature, ...], int]:
-    found: list[Feature] = []
-    failed = 0
-    for name, value in mapping.items():
-        try:
-            found.append((name, feature(value)))
-        except Exception as error:  # noqa: BLE001 - one odd feature must not cost the others
-            failed += 1
-            complain(f"features[{name!r:.80}]", error)
-    return tuple(found), failed
-
-
-def _reader(hook: Hook | Literal[True, False], *, method: bool) -> Callable[[Any, Any, Any], Any] | None:
+def _reader(hook: Hook | Literal[True, False], *, method: bool) -> _Reader | None:
     if isinstance(hook, bool):
         return (lambda result, _args, _kwargs: result) if hook else None
     return _bound(hook, method=method)
 
 
-def _bound(hook: Hook, *, method: bool) -> Callable[[Any, Any, Any], Any]:
+def _bound(hook: Hook, *, method: bool) -> _Reader:
     """A hook as a function of result and arguments."""
     if not _takes_argument(hook):
         return lambda result, _args, _kwargs: hook(result)

@@ -165,13 +165,13 @@ class Pipeline:
         """Make a function a stage of this pipeline, bare or with arguments; written in the order of flow.
 
         Plain, async, generator and async generator functions, methods, static and class methods are
-        understood. The function behaves as before; exceptions are counted by type and go on untouched. Each
-        call is one record in. A generator passes on one record a value; if it comes first in the pipeline, or
-        is given an iterator, it works on a stream, and each value is one record in as well.
+        understood and behave as before; exceptions are counted by type and go on untouched. A call is one
+        record in, a value of a generator one out. A generator that comes first, or is given an iterator,
+        works on a stream: there each value is one record in as well.
 
-        The hooks are functions of the result (of each value, for a generator). With two required parameters
+        The hooks are functions of the result (of each value, for a generator); with two required parameters
         they get the first argument of the call, then the result. A hook that raises is counted
-        (``hook_errors``), told once in the log, and the record counts as valid.
+        (``hook_errors``) and told once in the log, and the record counts as valid.
 
         Args:
             function: when used without arguments.
@@ -180,29 +180,20 @@ class Pipeline:
             version: of this stage, a text or a function asked at each flush; by default the pipeline's.
             valid: says whether a result is valid.
             predicts: True if the result is the prediction, or a function that gives it. Text, truth values,
-                whole numbers and enumerations are labels, floats are numbers, None is no prediction. Class
-                probabilities are best given as one of them: ``predicts=lambda p: float(p[1])``.
-            features: True if the result is a mapping from names to values, or a function that gives one.
+                whole numbers and enumerations are labels, floats are numbers, None is no prediction.
+            features: True if the result maps names to values, or a function that gives such a mapping.
                 Numbers go to distributions, text and truth values to categories; None and NaN are nulls.
-            at: the event time: seconds since 1970, milliseconds (any number above 1e11), a
+            at: the event time: seconds since 1970, milliseconds (any number above 1e11),
                 ``numpy.datetime64``, or a datetime with a time zone. By default the time at which the call
                 ended.
-            on_invalid: what the caller gets of an invalid record:
-
-                ``"pass"`` (the default): measuring changes nothing. A result that ``valid=`` refuses is
-                returned all the same. Where the function raised :class:`~swirl.Invalid` there is no result,
-                so None is returned.
-
-                ``"drop"``: None in both cases, so that one ``if`` in your code skips the record; a generator
-                leaves the value out.
-
-                ``"raise"``: ``Invalid`` in both cases.
-
-                A generator that raises ``Invalid`` by itself ends, with ``"pass"`` and ``"drop"`` quietly.
+            on_invalid: what the caller gets of an invalid record. ``"pass"``, the default: measuring changes
+                nothing; what ``valid=`` refuses is returned all the same, and None where the function itself
+                raised :class:`~swirl.Invalid`, since there is no result. ``"drop"``: None in both cases; a
+                generator leaves the value out. ``"raise"``: ``Invalid`` in both cases.
 
         Raises:
-            DefinitionError: the name is taken or empty, ``after`` names no stage of this pipeline, or an
-                argument is of no use; the message says what to write instead.
+            DefinitionError: a name is taken, a stage unknown, or an argument of no use; it says what to
+                write.
         """
         hooks = Hooks(valid, predicts, features, at, on_invalid)
         _check_hooks(hooks)
@@ -238,7 +229,9 @@ class Pipeline:
                 f"pipeline {self.name!r} has a stage {name!r} already; name this one with name=..."
             )
         before = self._names(name, after)
-        self._stages[name] = StageDefinition(name, before, validates=hooks.valid is not None)
+        self._stages[name] = StageDefinition(
+            name, before, validates=hooks.valid is not None, predicts=_expected_kind(function, hooks)
+        )
         self._origins[name] = origin
         return self._decorated(function, name, before, version, hooks)
 
@@ -403,7 +396,7 @@ def _shown(stage: StageDefinition, recorder: Recorder | None) -> StageDefinition
         stage.name,
         stage.after,
         validates=stage.validates,
-        predicts=recorder.sums.predicts,
+        predicts=recorder.sums.predicts or stage.predicts,
         features=tuple(recorder.sums.features),
     )
 
@@ -425,6 +418,15 @@ def _plain(inner: Callable[..., Any]) -> Callable[..., Any]:
         return inner(*args, **kwargs)
 
     return call
+
+
+def _expected_kind(function: Callable[..., Any], hooks: Hooks) -> str:
+    """Label or number, until the first prediction shows it."""
+    if hooks.predicts is False:
+        return ""
+    annotations = getattr(function, "__annotations__", {})
+    is_number = hooks.predicts is True and annotations.get("return") in (float, "float")
+    return "number" if is_number else "label"
 
 
 def _is_method(function: Callable[..., Any]) -> bool:

@@ -71,6 +71,7 @@ class Gate:
         """Forget everything: a fork, or a new beginning."""
         self._dropped = count()
         self._looks = 0
+        self._many: list[int] = []
         self.lost = 0
         self.full = False
         for recorder in self.recorders:
@@ -81,14 +82,19 @@ class Gate:
         """Records dropped since the start. Read by one thread only."""
         # next() of a counter is atomic where += is not; a look is a step too, and is taken off again.
         self._looks += 1
+        self.lost += sum(_take(self._many))
         return next(self._dropped) - self._looks + 1 + self.lost
 
     def drop(self) -> None:
         """One record could not be kept."""
         next(self._dropped)
 
+    def drop_many(self, n: int) -> None:
+        """Records that could not be kept."""
+        self._many.append(n)
+
     def admit(self, ticks: int) -> int:
-        """How many records a stage may take on before it asks again; 0: there is no room. Wakes the emitter."""
+        """How many records a stage may take before it asks again; 0: there is no room. Wakes the emitter."""
         if self.full:
             return 0
         self.pressure(ticks)
@@ -223,8 +229,7 @@ class Recorder:
             self.heavy += batch.weight
             self.batches.append(batch)
         else:
-            for _ in range(batch.records):
-                self.gate.drop()
+            self.gate.drop_many(batch.records)
 
     def complain(self, hook: str, error: BaseException) -> None:
         """Remember the first failure of a hook."""
@@ -268,7 +273,7 @@ class Recorder:
             self.gate.lost += len(piece) // 3
 
 
-def _take(tape: Tape, n: int | None = None) -> list[Any]:
+def _take(tape: list[Any], n: int | None = None) -> list[Any]:
     """The first things of a buffer. What is appended meanwhile stays in it; a swap would lose some."""
     n = len(tape) if n is None else n
     taken = tape[:n]

@@ -130,8 +130,8 @@ class Metrics:
             >>> ads = swirl.Pipeline("ads")
             >>> @ads.stage
             ... def classify(tweets): ...
-            >>> classify.batch(3, invalid=[False, True, False], predictions=["positive", "", "negative"],
-            seconds=0.01)
+            >>> moods = ["positive", "", "negative"]
+            >>> classify.batch(3, invalid=[False, True, False], predictions=moods, seconds=0.01)
         """
         self._add(
             lambda ticks: Columns(

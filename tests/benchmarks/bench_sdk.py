@@ -1,7 +1,7 @@
 """What a decorated call costs beyond the bare call, beside its floor and beside what people use today.
 
-The floor is two readings of ``perf_counter_ns`` and one list append. All are measured in turns, many short rounds
-each, and the medians compared, so that a busy machine slows all alike.
+The floor is two readings of ``perf_counter_ns`` and one list append. All are measured in turns by the time of
+the processor, in many short rounds, and the medians compared, so that a busy machine slows all alike.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from swirl.settings import EmitterSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CALLS = 5_000
-ROUNDS = 31
+CALLS = 1_000
+ROUNDS = 101
+FLUSH = 20_000
 VALUES = 100_000
 THREADED_CALLS = 64 * 4_000
 
@@ -156,30 +157,37 @@ def _in_turns(
     try:
         for _ in range(ROUNDS):
             for name, run in runs.items():
-                start = perf_counter_ns()
+                start = time.thread_time_ns()
                 run()
-                taken[name].append((perf_counter_ns() - start) / calls)
-            after()
+                taken[name].append((time.thread_time_ns() - start) / calls)
+                after()
     finally:
         gc.enable()
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
+def _fold() -> float:
+    """Median nanoseconds a record of fold and frame, for flushes of 20 000 records."""
+    pipeline = _pipeline()
+    stage = pipeline.stage(name="classify", valid=_is_valid, predicts=True)(bare)
+    taken = []
+    for _ in range(ROUNDS):
+        for _ in repeat(None, FLUSH):
+            stage("positive")
+        start = time.thread_time_ns()
+        pipeline.emit_now()
+        taken.append((time.thread_time_ns() - start) / FLUSH)
+    return statistics.median(taken)
+
+
 def _calls() -> list[Row]:
-    hot, folded = _pipeline(), _pipeline()
+    hot = _pipeline()
     hot_call = _loop(hot.stage(name="classify", valid=_is_valid, predicts=True)(bare))
-    folded_call = _loop(folded.stage(name="classify", valid=_is_valid, predicts=True)(bare))
-
-    def with_fold() -> None:
-        folded_call()
-        folded.emit_now()
-
     runs = {
         "empty": _empty,
         "bare": _loop(bare),
         "floor": _floor(),
         "swirl": hot_call,
-        "folded": with_fold,
         "prometheus": _loop(_prometheus(cached=False)),
         "cached": _loop(_prometheus(cached=True)),
         "opentelemetry": _loop(_opentelemetry()),
@@ -187,10 +195,11 @@ def _calls() -> list[Row]:
     taken = _in_turns(runs, after=hot.emit_now)
     floor = taken["floor"] - taken["empty"]
     over = {name: taken[name] - taken["bare"] for name in runs}
+    folded = over["swirl"] + _fold()
     rows: list[Row] = [
         ("floor: two clock readings and an append, ns", floor, None),
         ("decorated call beyond the bare call, ns", over["swirl"], 500.0),
-        ("the same with its fold and its share of a frame, ns", over["folded"], None),
+        ("the same with its fold and its share of a frame, ns", folded, None),
         ("decorated call / floor", over["swirl"] / floor, 4.0),
     ]
     peers = {"prometheus": (5.0, 4.0), "cached": (3.0, 2.5), "opentelemetry": (20.0, 15.0)}
@@ -201,7 +210,7 @@ def _calls() -> list[Row]:
     }
     for peer, (alone, with_it) in peers.items():
         rows.append((f"decorated call / {titles[peer]}", over["swirl"] / over[peer], 1 / alone))
-        rows.append((f"decorated call with fold / {titles[peer]}", over["folded"] / over[peer], 1 / with_it))
+        rows.append((f"decorated call with fold / {titles[peer]}", folded / over[peer], 1 / with_it))
     return rows
 
 
@@ -250,7 +259,7 @@ def _throughput(stage: Callable[[str], object], n: int) -> float:
 
 
 def _threads() -> Row:
-    """Throughput of one thread over that of 64."""
+    """Throughput of one thread over that of 64, the best of each, since other programs run too."""
     pipeline = _pipeline()
     stage = pipeline.stage(name="classify", valid=_is_valid, predicts=True)(bare)
     rates: dict[int, list[float]] = {1: [], 64: []}
@@ -258,8 +267,8 @@ def _threads() -> Row:
         for n, rate in rates.items():
             rate.append(_throughput(stage, n))
             pipeline.emit_now()
-    one, many = statistics.median(rates[1]), statistics.median(rates[64])
-    return ("throughput of 1 thread / of 64 (at most 1, and a tenth for noise)", one / many, 1.1)
+    title = "throughput of 1 thread / of 64 (at most 1, and a tenth for noise)"
+    return (title, max(rates[1]) / max(rates[64]), 1.1)
 
 
 def _observe_many() -> Row:

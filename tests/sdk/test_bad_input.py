@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import threading
 import tracemalloc
 from decimal import Decimal
@@ -253,14 +253,14 @@ def test_keyboard_interrupt_in_a_stage_leaves_the_rest_in_order() -> None:
     ads, inbox = wired()
 
     @ads.stage
-    def ingest(stop: bool) -> int:
-        if stop:
+    def ingest(line: str) -> int:
+        if line == "stop":
             raise KeyboardInterrupt
         return 1
 
     with pytest.raises(KeyboardInterrupt):
-        ingest(True)
-    assert ingest(False) == 1
+        ingest("stop")
+    assert ingest("go") == 1
     ads.emit_now()
     assert inbox.counters("ingest") == {"records": 2, "out": 1}
 
@@ -300,7 +300,7 @@ def test_any_plain_value_is_a_label_a_number_nothing_or_refused_with_a_reason(va
 @pytest.mark.parametrize(
     "value",
     [
-        datetime.datetime(2026, 1, 5, tzinfo=datetime.UTC),
+        dt.datetime(2026, 1, 5, tzinfo=dt.UTC),
         np.datetime64("2026-01-05"),
         1_767_571_200,
         1_767_571_200_000,
@@ -313,7 +313,7 @@ def test_event_times_are_read_in_every_usual_form(value: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [datetime.datetime(2026, 1, 5), np.datetime64("NaT"), float("nan"), -1.0, 1e18, "2026", None, True],  # noqa: DTZ001 - that is what is refused
+    [dt.datetime(2026, 1, 5), np.datetime64("NaT"), float("nan"), -1.0, 1e18, "2026", None, True],  # noqa: DTZ001 - that is what is refused
 )
 def test_event_times_that_are_ambiguous_or_none_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="time"):

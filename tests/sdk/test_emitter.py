@@ -64,9 +64,9 @@ def test_the_definition_travels_first_on_change_and_each_minute() -> None:
     clock = HandClock(step=0)
     ads, inbox = wired(clock=clock)
 
-    @ads.stage(predicts=True)
-    def classify() -> str:
-        return "a"
+    @ads.stage(features=True)
+    def classify() -> dict[str, int]:
+        return {"age": 1}
 
     given = []
     for second in range(123):
@@ -128,7 +128,7 @@ def test_a_version_that_is_assigned_cuts_at_that_moment() -> None:
 
 def test_a_version_function_that_raises_leaves_the_last_known_version() -> None:
     answers: list[object] = ["1"]
-    ads, inbox = wired(version=lambda: answers.pop())
+    ads, inbox = wired(version=answers.pop)
 
     @ads.stage
     def ingest() -> None:
@@ -399,19 +399,19 @@ def test_a_fork_is_an_emitter_of_its_own_that_sends_nothing_of_its_parent() -> N
     reader, writer = os.pipe()
 
     @ads.stage
-    def ingest(fork: bool) -> int:
-        return os.fork() if fork else -1
+    def ingest(line: str) -> int:
+        return os.fork() if line == "fork" else -1
 
     for _ in range(10):
-        ingest(False)
+        ingest("")
     assert ads.flush(10)
-    ingest(False)
+    ingest("")
     sent = len(inbox.payloads)
-    child = ingest(True)
+    child = ingest("fork")
     if child == 0:
         # The call in which the fork happened ends in both processes.
         try:
-            ingest(False)
+            ingest("")
             done = ads.close(10)
             counted = sum(f.slices[0].counters["records"] for f in inbox.frames[sent:] if f.slices)
             identities = {f.emitter for f in inbox.frames[sent:]} & {f.emitter for f in inbox.frames[:sent]}
@@ -471,7 +471,8 @@ def test_what_is_in_the_buffers_when_the_interpreter_ends_is_sent() -> None:
 def test_a_transport_that_fails_or_hangs_holds_the_exit_up_no_longer_than_the_setting(trouble: str) -> None:
     script = textwrap.dedent(SCRIPT.format(trouble=trouble))
     script += "import time\nbegan = time.monotonic()\n"
-    script += "from swirl.sdk import emitter\nemitter.close_all()\nsys.stderr.write(str(time.monotonic() - began))\n"
+    script += "from swirl.sdk import emitter\nemitter.close_all()\n"
+    script += "sys.stderr.write(str(time.monotonic() - began))\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True)
     assert float(done.stderr) < 2.0
 

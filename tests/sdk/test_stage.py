@@ -175,14 +175,14 @@ def test_an_invalid_record_is_handed_on_or_dropped_as_the_user_chose(
     assert inbox.category("ingest", "reason") == {"invalid": 1, "empty line": 1}
 
 
-@pytest.mark.parametrize("is_async", [False, True])
-def test_an_invalid_record_raises_where_the_user_chose_so(is_async: bool) -> None:
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_an_invalid_record_raises_where_the_user_chose_so(kind: str) -> None:
     ads, inbox = wired()
 
     def has_text(tweet: str) -> bool:
         return "text" in tweet
 
-    if is_async:
+    if kind == "async":
 
         @ads.stage(name="ingest", valid=has_text, on_invalid="raise")
         async def later(line: str) -> str:
@@ -262,7 +262,7 @@ def test_no_prediction_and_invalid_records_are_left_out_of_the_predictions() -> 
     ads, inbox = wired()
 
     @ads.stage(predicts=lambda r: r["mood"], valid=lambda r: r["ok"])
-    def classify(mood: object, ok: bool) -> dict[str, object]:
+    def classify(mood: object, ok: object) -> dict[str, object]:
         return {"mood": mood, "ok": ok}
 
     for mood, ok in [("a", True), ("b", False), (None, True), (float("nan"), True), (float("inf"), True)]:
@@ -296,16 +296,16 @@ def test_features_are_numbers_categories_or_nulls() -> None:
 
 
 @pytest.mark.parametrize("hook", ["valid", "predicts", "features", "at"])
-@pytest.mark.parametrize("also_at", [False, True])
+@pytest.mark.parametrize("also", ["nothing else", "at"])
 def test_a_hook_that_raises_is_counted_and_the_record_goes_on_as_valid(
-    hook: str, also_at: bool, caplog: pytest.LogCaptureFixture
+    hook: str, also: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ads, inbox = wired()
 
     def broken(result: object) -> object:
         raise RuntimeError("the hook is broken")
 
-    given: dict[str, Any] = {"at": lambda _r: 1_767_571_200.0} if also_at else {}
+    given: dict[str, Any] = {"at": lambda _r: 1_767_571_200.0} if also == "at" else {}
 
     @ads.stage(**{**given, hook: broken})
     def ingest(line: str) -> str:
@@ -315,10 +315,8 @@ def test_a_hook_that_raises_is_counted_and_the_record_goes_on_as_valid(
     ads.emit_now()
     ads.emit_now()
     assert inbox.counters("ingest") == {"records": 2, "out": 2, "hook_errors": 2}
-    assert [record.getMessage() for record in caplog.records] == [
-        f"swirl: {hook} of stage 'ingest' failed with RuntimeError: the hook is broken "
-        "(said once, counted as hook_errors)"
-    ]
+    told = f"swirl: {hook} of stage 'ingest' failed with RuntimeError: the hook is broken"
+    assert [r.getMessage() for r in caplog.records] == [f"{told} (said once, counted as hook_errors)"]
 
 
 def test_a_hook_with_two_parameters_gets_the_first_argument_and_the_result() -> None:
@@ -363,16 +361,16 @@ def test_methods_static_and_class_methods_are_stages() -> None:
 
     model = Model("calm")
     mood: str = model.plain("x")
-    assert (mood, model.static("s"), Model.static("t")) == ("calm", "s", "t")
-    # A type checker cannot know that this one is not bound; with @staticmethod outside it does.
-    assert model.static_outside("u") == "u"  # type: ignore[call-arg]
+    assert (mood, Model.static("t"), Model.static_outside("v")) == ("calm", "t", "v")
+    # mypy binds what is reached through an instance: it looks at the stage, not at the static method.
+    assert (model.static("s"), model.static_outside("u")) == ("s", "u")  # type: ignore[call-arg]
     assert model.of_class("x") == "Model"
     Model.plain.count("clicks", 2)
     ads.emit_now()
     assert inbox.category("plain", "label") == {"calm": 1}
     assert inbox.counter("plain", "clicks") == 2
-    assert inbox.category("static", "label") == {"s": 1, "t": 1}
-    assert inbox.category("static_outside", "label") == {"u": 1}
+    assert inbox.category("static", "label") == {"t": 1, "s": 1}
+    assert inbox.category("static_outside", "label") == {"v": 1, "u": 1}
     assert inbox.category("of_class", "label") == {"Model": 1}
 
 
@@ -601,3 +599,23 @@ def test_switched_off_a_stage_is_the_bare_function_with_the_same_offers() -> Non
     ads.ratio("click rate", (stage, "clicks"), per=stage)
     assert ads.flush(1.0) is True
     assert inbox.payloads == []
+
+
+def test_what_a_stage_will_predict_is_told_before_the_first_prediction() -> None:
+    ads, inbox = wired()
+
+    @ads.stage(predicts=True)
+    def score(text: str) -> float:
+        return 0.5
+
+    @ads.stage(predicts=lambda row: row["score"])
+    def classify(text: str) -> dict[str, float]:
+        return {"score": 0.5}
+
+    ads.emit_now()
+    classify("x")
+    ads.emit_now()
+    first, second = (frame.definition for frame in inbox.frames)
+    assert first is not None
+    assert second is not None
+    assert [s.predicts for s in (*first.stages, *second.stages)] == ["number", "label", "number", "number"]
