@@ -52,8 +52,8 @@ class ChangeDetector:
         ...     scores = bank.score(row, points)
         ...     bank.learn(row, points)
         ...     if scores.alarm[0]:
-        ...         print(window, scores.value, scores.expected.round(2), scores.low.round(3),
-        scores.high.round(3)) 301 [0.22] [0.31] [0.261] [0.438]
+        ...         print(window, scores.value, scores.expected.round(2), scores.low.round(3))
+        301 [0.22] [0.31] [0.261]
     """
 
     name: ClassVar[str] = "change"

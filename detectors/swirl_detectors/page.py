@@ -206,9 +206,7 @@ class Page:
         cusum.set_tilts(self._kind, state, np.where(begun, whiten.nominal_skew(self._kind, state), 0.0))
 
     def hold(self, rows: NDArray[np.intp]) -> None:
-        """The rows are in an incident: what their channels gathered is no longer an excursion under no
-        change.
-        """
+        """The rows are in an incident: what they do now is no excursion under no change."""
         state = self.state
         fresh = rows[state.held[rows] == 0]
         state.held[fresh] = 1.0

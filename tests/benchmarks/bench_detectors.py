@@ -1,0 +1,104 @@
+"""What a window costs in the detectors: microseconds a series, bytes a series."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from swirl.detector import Bank, Kind, Points
+from swirl.sketch import Distribution
+from swirl_detectors.change import ChangeDetector
+from swirl_detectors.drift import DriftDetector
+from swirl_detectors.silence import SilenceDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["rows"]
+
+MINUTE = 60_000
+Row = tuple[str, float, float]
+
+
+def _numbers(kind: Kind, series: int) -> Callable[[int], Points]:
+    rng = np.random.default_rng(0)
+
+    def window(at: int) -> Points:
+        weight = np.full(series, 500.0 if kind is Kind.RATIO else 1.0)
+        if kind is Kind.RATIO:
+            value = rng.binomial(500, 0.3, series).astype(float)
+        elif kind is Kind.RATE:
+            value = rng.poisson(50, series).astype(float)
+        else:
+            value = np.exp(rng.normal(size=series))
+        return Points(at * 15 * MINUTE, 15 * MINUTE, value, weight)
+
+    return window
+
+
+def _distributions(series: int) -> Callable[[int], Points]:
+    rng = np.random.default_rng(0)
+
+    def window(at: int) -> Points:
+        samples: list[Distribution | dict[str, int] | None] = []
+        for number in range(series):
+            if number % 2:
+                samples.append(
+                    dict(zip("abcdefghij", rng.multinomial(1000, [0.1] * 10).tolist(), strict=True))
+                )
+            else:
+                seen = Distribution()
+                seen.update(rng.normal(size=1000))
+                samples.append(seen)
+        nothing = np.zeros(series)
+        return Points(at * MINUTE, MINUTE, nothing, nothing, samples)
+
+    return window
+
+
+def _measure(
+    bank: Bank, window: Callable[[int], Points], series: int, *, warm: int, timed: int
+) -> tuple[float, float]:
+    """Median processor time of score and learn, microseconds a series and window; bytes a series."""
+    bank.grow(series)
+    bank.refresh(1e-6)
+    every = np.arange(series)
+    spent = []
+    for at in range(warm + timed):
+        points = window(at)
+        start = time.process_time()
+        bank.score(every, points)
+        bank.learn(every, points)
+        spent.append(time.process_time() - start)
+    size = len(msgspec.msgpack.encode(bank.snapshot()))
+    return float(np.median(spent[warm:])) / series * 1e6, size / series
+
+
+def rows() -> list[Row]:
+    """Name, value and limit of each figure; a day is learnt before, so that the season is in it."""
+    table: list[Row] = []
+    for kind in sorted(ChangeDetector.kinds, key=lambda k: k.value):
+        for series, limit in ((20, 30.0), (100, 10.0), (1_000, 5.0), (10_000, 5.0)):
+            bank = ChangeDetector().build(kind)
+            cost, size = _measure(bank, _numbers(kind, series), series, warm=100, timed=20)
+            table.append((f"change, {kind.value}, {series} series: us a point", cost, limit))
+        table.append((f"change, {kind.value}: bytes a series", size, 8_000.0))
+    cost, size = _measure(
+        SilenceDetector().build(Kind.RATE), _numbers(Kind.RATE, 1_000), 1_000, warm=50, timed=20
+    )
+    table += [("silence, 1000 series: us a point", cost, 5.0), ("silence: bytes a series", size, 8_000.0)]
+    drift = DriftDetector().build(Kind.DISTRIBUTION)
+    cost, size = _measure(drift, _distributions(100), 100, warm=20, timed=20)
+    return [
+        *table,
+        ("drift, 100 series: us a series", cost, 150.0),
+        ("drift: bytes a series", size, 32_000.0),
+    ]
+
+
+if __name__ == "__main__":
+    for name, value, limit in rows():
+        print(f"{name:50} {value:12.2f}  limit {limit:g}")
