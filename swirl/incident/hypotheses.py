@@ -26,6 +26,7 @@ LOUD = 4.5
 
 _EMITTERS = "emitters"
 _SILENCE_UNEXPLAINED = -4.6
+_ONE_WINDOW = -3.0
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,17 @@ class Reasoning:
         extras["switches"] = -log(2) * len({k.metric for k in gains if k.stage not in (stage, "")})
         if version is not None:
             extras["version"] = version.nats
-        if name == "source_doubled" and self.r.more_emitters[stage] > 1.9:
-            extras["emitters doubled"] = 3.0
+        if name == "source_doubled":
+            self._corroborate(stage, gains, extras)
         extras["onset"] = self._onset(cause, gains)
         self._add(name, stage, gains, extras, candidates, version)
+
+    def _corroborate(self, stage: str, gains: dict[SeriesKey, float], extras: dict[str, float]) -> None:
+        """A factor of two in one window may be a larger surge that began within it; who else says so?"""
+        if self.r.more_emitters[stage] > 1.9:
+            extras["emitters doubled"] = 3.0
+        elif self.r.span.windows == 1 and sum(g for k, g in gains.items() if k.metric == "ratio") < 1:
+            extras["one window"] = _ONE_WINDOW
 
     def _one_of(
         self,

@@ -30,6 +30,8 @@ _THOUGHT_OF = ("data_broken", "bad_deployment", "input_drift", "source_outage", 
 _POSSIBLE = 0.001
 _WORTH_TELLING = 0.02
 """A rival from this posterior on is told even if the reason is not new, or if it is benign."""
+_CONSEQUENCE = 0.2
+"""Change of a user's own count from which it is told though its ratio did not move."""
 _FOLLOWS = 0.1
 """ln change of a stage's input from which it counts as suffering."""
 
@@ -91,7 +93,9 @@ class _Telling:
 
     def told(self) -> Told:
         keys = self.keys()
-        moved, quiet = self.lines(keys), self.quiet_lines(keys)
+        moved = self.lines(keys)
+        moved += self.consequences({line.name for line in moved})[: _LINES - len(moved)]
+        quiet = self.quiet_lines(keys)
         evidence = [*moved, *quiet]
         version = self.hypothesis.version if self.cause == "bad_deployment" else None
         return Told(
@@ -158,9 +162,9 @@ class _Telling:
         series = self.r.series.get(key)
         return figure_of(key, series.label if series is not None else "", self.r.definition)
 
-    def line(self, key: SeriesKey) -> Evidence:
+    def line(self, key: SeriesKey, figure: Figure | None = None) -> Evidence:
         """The figure of a series, usual and now."""
-        figure, evidence = self.figure(key), self.r.evidence
+        figure, evidence = figure or self.figure(key), self.r.evidence
         series = self.r.series.get(key)
         if key.metric == "input_ratio":
             now = exp(series.change()) if isinstance(series, Level) else float("nan")
@@ -182,6 +186,25 @@ class _Telling:
         lines = [line for i, line in enumerate(lines) if line.name not in names[:i]]
         predicting = [s for s in self.r.graph.stages if SeriesKey(s, "prediction_ratio") in self.r.series]
         return [self._told_apart(line) for line in lines] if len(predicting) > 1 else lines
+
+    def consequences(self, shown: set[str]) -> list[Evidence]:
+        """What a person counts further down and now gets less or more of, though each stage does as usual."""
+        if self.cause in ("blind", "stage_down"):
+            return []
+        reached = {self.stage, *self.r.graph.descendants.get(self.stage, ())}
+        lines = []
+        for ratio in self.r.definition.ratios:
+            figure = figure_of(SeriesKey(ratio.numerator[0], "ratio"), ratio.name, self.r.definition)
+            if figure.stage in reached and figure.metric == "count" and figure.name not in shown:
+                shown.add(figure.name)
+                lines.append(self.line(SeriesKey(ratio.numerator[0], "ratio"), figure))
+        seconds = self.window_ms / 1000
+        return [
+            line
+            for line in lines
+            if abs(line.now_value - line.usual_value)
+            > max(_CONSEQUENCE * line.usual_value, 4 * (line.usual_value / seconds) ** 0.5)
+        ]
 
     def quiet_lines(self, keys: list[SeriesKey]) -> list[Evidence]:
         """A figure that did not move, where people would look in vain."""
@@ -382,6 +405,7 @@ _EXTRAS = {
     "silence": "emitters are not heard",
     "switches": "it would have to spread by chance",
     "emitters doubled": "the emitters did not double",
+    "one window": "one window does not tell a factor",
 }
 
 _ONSETS = dict.fromkeys(("concept_shift", "rhythm", "input_drift"), "the change came at once")

@@ -180,6 +180,27 @@ def test_traffic_is_judged_by_its_factor(factor: float, cause: str) -> None:
     assert (d.benign > 0.5) == CAUSES[cause].benign
 
 
+@pytest.mark.parametrize("first", [1.2, 1.6, 2.0, 2.4, 3.0])
+def test_a_surge_that_begins_within_a_window_is_not_taken_for_records_that_come_twice(first: float) -> None:
+    ads = Ads(1)
+    ads.pass_by(60)
+    ads.second(Second(factor=first))
+    assert last(ads).benign >= 0.5
+    for windows in (2, 3, 4):
+        ads.second(Second(factor=3.0))
+        assert last(ads, windows).benign >= 0.5
+
+
+def test_records_that_come_twice_are_told_from_the_second_window_on() -> None:
+    ads = Ads(1)
+    ads.pass_by(60)
+    ads.second(Second(factor=1.7))
+    ads.second(Second(factor=2.0))
+    d = last(ads, 2)
+    assert (d.cause, d.stage) == ("source_doubled", "ingest")
+    assert d.benign < 0.5
+
+
 def test_traffic_that_returns_to_what_it_was_is_benign() -> None:
     ads = Ads(1)
     ads.pass_by(40)

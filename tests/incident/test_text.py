@@ -107,6 +107,28 @@ def test_an_unnamed_cause_tells_its_candidates() -> None:
     assert text.version_line == "version unchanged"
 
 
+def test_what_a_person_counts_is_told_though_its_ratio_did_not_move() -> None:
+    ads = Ads(1)
+    ads.pass_by(30)
+    for _ in range(2):
+        window = ads.window(Second())
+        ingest = window.stages["ingest"][OLD]
+        ingest.invalid, ingest.out = ingest.records // 2, ingest.records // 2
+        for stage in ("classify", "serve"):
+            counts = window.stages[stage][OLD]
+            counts.records, counts.out, counts.predictions = (
+                n // 2 for n in (counts.records, counts.out, counts.predictions)
+            )
+            counts.labels = {k: n // 2 for k, n in counts.labels.items()}
+            counts.counters = {k: n / 2 for k, n in counts.counters.items()}
+        ads.history.append(window)
+    end = ads.history.windows[-1].start_ms
+    text = tell(drain(diagnose(ads.history, end - SECOND, end)), "ads", SECOND, named=True)
+    assert [line.name for line in text.evidence] == ["ingest invalid", "clicks"]
+    assert text.evidence[1].now_value == pytest.approx(text.evidence[1].usual_value / 2, rel=0.05)
+    assert text.moved == 2
+
+
 def test_a_canary_runs_beside_the_old_version() -> None:
     text = tell(diagnosed(*[Second(swapped=0.05)] * 3), "ads", SECOND, named=True)
     assert text.cause == "bad deployment"
