@@ -54,9 +54,11 @@ __all__ = [
     "SeriesTable",
     "Shown",
     "count_stage",
+    "counter",
     "is_material",
     "measure",
     "merge_counts",
+    "merged_distribution",
     "show",
 ]
 
