@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import fsum, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -189,12 +189,22 @@ class Judge:
                 yield kind, np.array(rows, dtype=np.intp)
 
     def refresh(self) -> None:
-        """Set all thresholds anew. The budget of the pipeline is shared evenly among its series."""
+        """Set all thresholds anew. The budget of the pipeline is shared evenly among all that may raise an alarm."""
         self._refreshed_at = max(len(self.table), 1)
-        for kind in Kind:
-            if self.table.keys[kind]:
-                for bank in self._banks_of(kind):
-                    bank.refresh(self._allowed / self._refreshed_at)
+        banks = [
+            (bank, len(keys))
+            for kind, keys in self.table.keys.items()
+            if keys
+            for bank in self._banks_of(kind)
+        ]
+        share = self._allowed / max(1, sum(size for _, size in banks))
+        for bank, _ in banks:
+            bank.refresh(share)
+
+    @property
+    def expected_alarms(self) -> float:
+        """False alarms that the limits have allowed so far."""
+        return fsum(getattr(bank, "expected_alarms", 0.0) for banks in self._banks.values() for bank in banks)
 
     def standardised_drift(self) -> dict[str, float]:
         """Drift of each distribution as a z by its null law, ``"stage/label"`` -> z; measured ones only."""

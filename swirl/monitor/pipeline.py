@@ -235,9 +235,6 @@ class PipelineMonitor:
         calm = not self._incidents.watching
         if whole and calm:
             self._judge.learn()
-            self._health.false_alarms_expected += (
-                self._health.budget_a_week * self.window_ms / (7 * 86_400_000)
-            )
             yield
         due = self._windows_closed % _REFRESH_WINDOWS == 0 or self._windows_closed in _EARLY_REFRESHES
         if due and calm:
@@ -263,6 +260,7 @@ class PipelineMonitor:
         self._health.watermark_ms = self._clock.watermark_ms
         self._health.lag_ms = now.lag_ms
         self._health.labels_overflowed = self._totals.overflowed
+        self._health.false_alarms_expected = self._judge.expected_alarms
         self._health.series = len(self._judge.table)
         self._health.series_refused = self._judge.table.refused
         columns = Columns.of(judged).with_shown(now, self._definition, exposure)
