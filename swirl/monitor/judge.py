@@ -189,7 +189,7 @@ class Judge:
                 yield kind, np.array(rows, dtype=np.intp)
 
     def refresh(self) -> None:
-        """Set all thresholds anew. The budget of the pipeline is shared evenly among all that may raise an alarm."""
+        """Set all thresholds anew. All that may raise an alarm shares the pipeline's budget evenly."""
         self._refreshed_at = max(len(self.table), 1)
         banks = [
             (bank, len(keys))

@@ -24,7 +24,7 @@ SETTINGS = MonitorSettings(
     retained_windows=3,
 )
 CHECKED = settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
