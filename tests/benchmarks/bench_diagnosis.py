@@ -49,7 +49,7 @@ def rows(count: int = CASES) -> list[tuple[str, float, str]]:
         ("diagnosis: fault dismissed", float(np.mean([said == CHANCE for _, _, said in faults])), "<= 0.03"),
         ("diagnosis: right stage, where one is named", float(np.mean(stages)), ">= 0.95"),
         ("diagnosis: benign told as incident", float(np.mean(benign)), "<= 0.06"),
-        # Nearly all of these were cut over at the root stage just before the fault, where nothing tells them apart.
+        # Nearly all were cut over at the root stage just before the fault: nothing tells them apart.
         ("diagnosis: innocent deployment blamed", float(np.mean(innocent)), "<= 0.08"),
         ("diagnosis: ms each, 6 stages, 136 windows", 1000 * seconds, "<= 50"),
     ]
