@@ -48,8 +48,8 @@ def acts(world: World) -> list[Act]:
 
     return [
         Act(HEALTHY, 33.0, world.repair),
-        Act(BROKEN, 11.0, world.break_upstream),
-        Act(RECOVERY, 13.0, world.repair),
-        Act(BUG, 11.0, world.deploy_bug),
-        Act(ROLLBACK, 13.0, world.repair),
+        Act(BROKEN, 10.0, world.break_upstream),
+        Act(RECOVERY, 14.0, world.repair),
+        Act(BUG, 10.0, world.deploy_bug),
+        Act(ROLLBACK, 14.0, world.repair),
     ]

@@ -22,7 +22,6 @@ from swirl.cli.judge import Fault, judge
 from swirl.cli.report import Played, closing, closing_lines, window_line
 from swirl.cli.scene import Scene, Told
 from swirl.cli.screen import WIDTH, Caption, draw
-from swirl.clock import ScaledClock, SystemClock
 from swirl.errors import MissingExtraError
 from swirl.settings import EmitterSettings, WatchSettings
 from swirl.sinks.console import incident_lines
@@ -31,16 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swirl.cli.judge import Outcome
-    from swirl.clock import Clock
     from swirl.effect import IncidentChanged
-    from swirl_pipelines.ads.runner import Act
+    from swirl_pipelines.ads.runner import Act, PacedClock
     from swirl_pipelines.ads.world import World
 
 __all__ = ["Options", "run"]
 
 FULL_RATE = 25_000.0
 _CHANNEL = "#ads-oncall"
-_RATE_AT_MOST = 50_000.0
 _REFRESH_S = 0.25
 _LAST_WORDS_S = 4.0
 _EXCERPT = (
@@ -72,8 +69,8 @@ class Options:
 
     @property
     def rate(self) -> float:
-        """Tweets a second of event time: what one machine can do at this speed."""
-        return min(FULL_RATE, _RATE_AT_MOST / self.speed)
+        """Tweets a second of event time, so that the machine has as much to do as at speed 1."""
+        return FULL_RATE / max(1.0, self.speed)
 
 
 @dataclass
@@ -81,7 +78,7 @@ class _Play:
     """One showing: where it stands, and what was done when."""
 
     options: Options
-    clock: Clock
+    clock: PacedClock
     console: Console
     scrape: Callable[[], list[str]] = list
     read_slack: Callable[[], str] = str
@@ -170,9 +167,10 @@ def run(options: Options, console: Console | None = None) -> int:
     Returns:
         0 if both faults were told right and in time, and nothing else was told; 1 if not; 130 if interrupted.
     """
+    from swirl_pipelines.ads.runner import PacedClock
+
     console = console or Console(highlight=False)
-    clock = SystemClock() if options.speed == 1.0 else ScaledClock(options.speed)
-    play = _Play(options, clock, console)
+    play = _Play(options, PacedClock(options.speed), console)
     try:
         world = _world(options, play.say)
         play.say(INTRO)
@@ -212,7 +210,7 @@ def _perform(play: _Play, world: World) -> None:
     from swirl.testing.slack import SlackStandIn
     from swirl_pipelines.ads.runner import Runner
 
-    speed, planned = play.options.speed, acts(world)
+    speed, clock, planned = play.options.speed, play.clock, acts(world)
     play.planned = len(planned)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -224,17 +222,19 @@ def _perform(play: _Play, world: World) -> None:
             slack_show_labels=True,
             http="127.0.0.1:0",
         )
-        engine = LocalEngine(SETTINGS, watch, sinks=[play.scene], clock=play.clock, state=folder)
+        engine = LocalEngine(SETTINGS, watch, sinks=[play.scene], clock=clock, state=folder)
         engine.start()
         play.scrape, play.read_slack = lambda: _scrape(engine.http), slack.transcript
         emitter = EmitterSettings(flush_seconds=FLUSH_S / speed)
-        ads = world.pipeline(transport=engine, clock=play.clock, settings=emitter)
+        ads = world.pipeline(transport=engine, clock=clock, settings=emitter)
 
         def consume(lines: list[bytes]) -> None:
             ads.feed(lines)
             play.show()
 
-        runner = Runner(world.feed, consume, play.clock, lambda s: time.sleep(s / speed), play.options.rate)
+        runner = Runner(
+            world.feed, consume, clock, lambda s: time.sleep(s / speed), play.options.rate, clock.pace
+        )
         try:
             if not play.options.headless:
                 play.live = stack.enter_context(_screen(play.console))
