@@ -1,4 +1,4 @@
-"""The demo's acts, what should be said of them, and the settings under which they fit into 81 s."""
+"""The demo's acts, what should be said of them, and the settings under which they fit into 79 s."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def acts(world: World) -> list[Act]:
         Act(BROKEN, 10.0, world.break_upstream),
         Act(RECOVERY, 14.0, world.repair),
         Act(BUG, 10.0, world.deploy_bug),
-        Act(ROLLBACK, 14.0, world.repair),
+        Act(ROLLBACK, 12.0, world.repair),
     ]

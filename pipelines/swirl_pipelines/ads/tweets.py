@@ -64,8 +64,8 @@ def made_up_tweets(seed: int = 0, count: int = 4_200) -> list[Tweet]:
     """Tweets put together from a few words, with ratings to match: for machines without a network.
 
     Example:
-        >>> made_up_tweets(seed=1, count=2)
-        @@
+        >>> made_up_tweets(seed=1, count=1)
+        [Tweet(id=1, text='Saw the match this morning, lovely it was #1', rating=0.896)]
     """
     random = Random(seed)  # noqa: S311 - a feed for show
     return [_made_up(random, number) for number in range(1, count + 1)]
