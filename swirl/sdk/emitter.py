@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 __all__ = ["Emitter", "close_all"]
 
 _DEFINITION_NS = 60_000_000_000
+_SLICE_S = 0.001
+"""Longest stretch of folding while the host waits."""
+_SHARE, _BURST_S = 0.06, 0.05
+"""What folding may take of the interpreter's time in the long run, and how much of it at once."""
+_REST_S = 0.015
+"""Stretch for the host after a slice beyond that share; asking it for the interpreter takes another 5 ms."""
 _BACKOFF = 0.5
 _BACKOFF_MOST = 30.0
 _STEP_BACK_MS = 10_000
@@ -105,6 +111,7 @@ class Emitter:
         self._hash = b""
         self._defined_at: int | None = None
         self._said: set[tuple[str, str]] = set()
+        self._pace = _Pace()
         self.gate.reset()
 
     def pressure(self, ticks: int) -> None:
@@ -251,7 +258,8 @@ class Emitter:
         return self.clock.time_ns() - self.clock.ticks()
 
     def _fold(self, offset: int) -> None:
-        pause = _pause if self.threaded else None
+        pause = self._pace if self.threaded else None
+        self._pace.begin()
         for recorder in list(self.gate.recorders):
             recorder.fold(offset, self._cover.end_ms, pause)
         for version in {id(r.version): r.version for r in self.gate.recorders}.values():
@@ -371,9 +379,32 @@ def _next(queue: SimpleQueue[_Request | None], seconds: float) -> _Request | Non
         return None
 
 
-def _pause() -> None:
-    """Let other threads run between two pieces of work."""
-    time.sleep(0)
+class _Pace:
+    """Lets the host run between slices of the fold.
+
+    It sleeps, since a thread that only gives the interpreter up has it back before another one wakes: as long
+    as the slice took, and far longer where the host makes more records than its share of time can fold. What
+    then waits beyond the bound is dropped and counted.
+    """
+
+    def __init__(self) -> None:
+        self._credit = _BURST_S
+        self._since = time.monotonic()
+        self._began = 0.0
+
+    def begin(self) -> None:
+        """A fold begins."""
+        self._began = time.thread_time()
+
+    def __call__(self) -> None:
+        worked = time.thread_time() - self._began
+        if worked < _SLICE_S:
+            return
+        now = time.monotonic()
+        self._credit = min(self._credit + _SHARE * (now - self._since), _BURST_S) - worked
+        self._since = now
+        time.sleep(worked if self._credit > 0.0 else _REST_S)
+        self._began = time.thread_time()
 
 
 def _with(frame: Frame, **changes: Any) -> Frame:

@@ -25,6 +25,8 @@ __all__ = ["Gate", "Recorder", "Tape"]
 
 _HAUL = 16 * PIECE
 """Records taken from a buffer in one go."""
+_LEASE = 65_536
+"""Records that a stage may take on, at most, before it asks again."""
 _COMPLAINTS = 1000
 
 
@@ -106,7 +108,7 @@ class Gate:
 
     def _lease(self, room: int) -> int:
         # Records, counts and observations of each stage may take one at the same time, and all must fit in.
-        return min(-(-room // (4 * max(1, len(self.recorders)))), _HAUL)
+        return min(-(-room // (4 * max(1, len(self.recorders)))), _LEASE)
 
     def open(self, *, is_open: bool) -> None:
         """Let the hot path append by itself, up to a share of the room; closed, every record asks first."""
@@ -242,7 +244,7 @@ class Recorder:
             offset: nanoseconds since 1970 at tick 0.
             least_ms: event time before which everything is reported already; what was done before but arrived
                 in the buffer after it belongs to this moment.
-            pause: called between pieces of about a millisecond, to let the host run.
+            pause: called between pieces far below a millisecond, to let the host run.
         """
         sums, waiting = self.sums, len(self.buffer)
         self.version.ask(self.ticks(), self.complain)
