@@ -125,8 +125,14 @@ class Bank(Protocol):
         """The rows are in an incident: they raise no alarm, and say ``loud`` while far from normal."""
         ...
 
-    def release(self, rows: Rows, *, adopt: bool = False) -> None:
-        """The incident is over. With ``adopt`` the old level is forgotten: what the rows do now is normal."""
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
+        """The incident is over.
+
+        Args:
+            rows: that were held.
+            adopt: the old level is forgotten: what the rows do now is normal.
+            chance: the alarm was a false one, from which thresholds may learn; otherwise it was real.
+        """
         ...
 
     def refresh(self, alarms_per_window: float) -> None:

@@ -174,7 +174,7 @@ class SeriesBank:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._held.update(rows.tolist())
 
-    def release(self, rows: Rows, *, adopt: bool = False) -> None:
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:  # noqa: ARG002 - it has no tails
         """The incident is over. With ``adopt`` the rows begin anew."""
         for row in rows.tolist():
             self._held.discard(row)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
-_VERSION = 1
+_VERSION = 2
 _FIRST_SHARE = 5e-6
 """Alarms per series and window until the first refresh: one a week among 20 series in windows of a minute."""
 
@@ -204,10 +204,13 @@ class ChangeBank:
         for page, local, _ in self._split(rows):
             page.hold(np.arange(page.size) if local is None else local)
 
-    def release(self, rows: Rows, *, adopt: bool = False) -> None:
-        """The incident is over. With ``adopt``, what the rows do now is the new normal."""
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
+        """The incident is over. With ``adopt``, what the rows do now is the new normal.
+
+        With ``chance`` the alarm was a false one, and raises the thresholds; a real one leaves them alone.
+        """
         for page, local, _ in self._split(rows):
-            page.release(np.arange(page.size) if local is None else local, adopt=adopt)
+            page.release(np.arange(page.size) if local is None else local, adopt=adopt, chance=chance)
 
     def refresh(self, alarms_per_window: float) -> None:
         """Set thresholds from all that was learnt.

@@ -145,6 +145,7 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only:
     their threshold and begin anew; all channels of a series begin anew after its alarm.
     """
     gains = _gains(state, step, rising_only=rising_only)
+    state.cut_by[state.held == 0] = 0.0
     before = state.evidence
     began = before <= 0
     now = np.maximum(before + gains, 0.0)
@@ -187,17 +188,39 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only:
 def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]) -> None:
     """Count an alarm: its channel's excursion was cut off, and so adds excess and no count."""
     excess = np.maximum(state.peak[:, at] - state.floor[:, at], step.excess[:, at])
-    seen = np.ones_like(excess)
-    seen[hit, np.arange(len(at))] = 0.0
-    second = np.maximum(excess - SECOND_FLOOR, 0.0)
-    state.counts[:CHANNELS, at] += (excess > 0) * seen
-    state.counts[CHANNELS:, at] += (second > 0) * seen
-    state.excesses[:CHANNELS, at] += np.maximum(excess, 0.0)
-    state.excesses[CHANNELS:, at] += second
+    state.cut[:, at] = np.maximum(excess, 0.0)
+    state.cut_by[at] = hit + 1
+    _count_cut(state, at, 1)
     state.watched[at] += 1
     state.watched_slow[at] += step.known[at]
     state.evidence[:, at] = 0.0
     state.peak[:, at] = 0.0
+
+
+def _count_cut(state: State, at: NDArray[np.intp], times: int) -> None:
+    """Take what alarms cut off into the tails, or out of them again where ``times`` is -1."""
+    excess = state.cut[:, at]
+    seen = np.full_like(excess, times)
+    seen[np.abs(state.cut_by[at]).astype(np.intp) - 1, np.arange(len(at))] = 0.0
+    second = np.maximum(excess - SECOND_FLOOR, 0.0)
+    state.counts[:CHANNELS, at] += (excess > 0) * seen
+    state.counts[CHANNELS:, at] += (second > 0) * seen
+    state.excesses[:CHANNELS, at] += times * excess
+    state.excesses[CHANNELS:, at] += times * second
+
+
+def suspend(state: State, rows: NDArray[np.intp]) -> None:
+    """The alarms of the last point, if these rows had one, may be real: the tails of chance wait."""
+    at = rows[state.cut_by[rows] > 0]
+    _count_cut(state, at, -1)
+    state.cut_by[at] *= -1
+
+
+def settle(state: State, rows: NDArray[np.intp], *, chance: bool) -> None:
+    """It is known whether those alarms were chance."""
+    if chance:
+        _count_cut(state, rows[state.cut_by[rows] < 0], 1)
+    state.cut_by[rows] = 0.0
 
 
 def count_excursions(state: State, step: Step) -> None:

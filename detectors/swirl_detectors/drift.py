@@ -247,9 +247,9 @@ class DriftBank:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._inner.hold(rows)
 
-    def release(self, rows: Rows, *, adopt: bool = False) -> None:
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
         """The incident is over. With ``adopt`` the baseline begins anew."""
-        self._inner.release(rows, adopt=adopt)
+        self._inner.release(rows, adopt=adopt, chance=chance)
         if adopt:
             for number in rows.tolist():
                 self._rows[number] = _Row()

@@ -209,14 +209,16 @@ class Page:
         """The rows are in an incident: what they do now is no excursion under no change."""
         state = self.state
         fresh = rows[state.held[rows] == 0]
+        cusum.suspend(state, fresh)
         state.held[fresh] = 1.0
         state.peak[:, fresh] = 0.0
         state.recent[fresh] = 0.0
         state.recent_points[fresh] = 0.0
         state.recent_square[fresh] = 0.0
 
-    def release(self, rows: NDArray[np.intp], *, adopt: bool) -> None:
+    def release(self, rows: NDArray[np.intp], *, adopt: bool, chance: bool) -> None:
         """The incident of the rows is over."""
+        cusum.settle(self.state, rows, chance=chance)
         if adopt:
             table = np.take(self.table, rows, axis=1)
             self.profile.shift(rows, self._adopt(State(table)))

@@ -211,7 +211,7 @@ class SilenceBank:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._table[_HELD, rows] = 1.0
 
-    def release(self, rows: Rows, *, adopt: bool = False) -> None:
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:  # noqa: ARG002 - its gaps are learnt either way
         """The incident is over. With ``adopt`` the rows begin anew, their tails excepted."""
         self._table[_HELD, rows] = 0.0
         if adopt:

@@ -57,6 +57,8 @@ class State:
         cost: of each channel: the cumulant function at its tilt.
         floor, limit: of each channel, in nats: where the tail begins; the threshold.
         counts, excesses: of excursions, over the floor and over the second floor.
+        cut, cut_by: what the last alarm cut off, over the floor, and the channel that raised it, from 1 on; 0
+            for none, negative while it is not in the tails because it was no chance.
     """
 
     held: Array
@@ -101,6 +103,8 @@ class State:
     limit: Array
     counts: Array
     excesses: Array
+    cut: Array
+    cut_by: Array
 
     __slots__ = (*__annotations__, "table")
 
@@ -125,6 +129,7 @@ _HEIGHTS = {
     "limit": CHANNELS,
     "counts": 2 * CHANNELS,
     "excesses": 2 * CHANNELS,
+    "cut": CHANNELS,
 }
 
 

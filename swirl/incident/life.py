@@ -74,6 +74,7 @@ class Step(NamedTuple):
         hold: series that must be held from now on.
         release: series that are free again.
         adopt: what they do now is the new normal.
+        chance: their alarms were false ones.
         verdict: the pipeline's, if it changed.
     """
 
@@ -81,6 +82,7 @@ class Step(NamedTuple):
     hold: frozenset[SeriesKey] = frozenset()
     release: frozenset[SeriesKey] = frozenset()
     adopt: bool = False
+    chance: bool = False
     verdict: Verdict | None = None
 
 
@@ -200,7 +202,7 @@ class Incidents:
         if diagnosis.benign - diagnosis.chance >= _BENIGN and present.loud_of(case):
             case.phase, case.calm = "excused", 0
             return Step([])
-        return self._drop(case)
+        return self._drop(case, chance=True)
 
     def _excuse(self, case: Case, present: Present) -> Step:
         if present.loud_of(case):
@@ -211,9 +213,9 @@ class Incidents:
             return self._drop(case, adopt=True)
         return self._drop(case) if case.calm >= _CALMED else Step([])
 
-    def _drop(self, case: Case, *, adopt: bool = False) -> Step:
+    def _drop(self, case: Case, *, adopt: bool = False, chance: bool = False) -> Step:
         self._state.case = None
-        return Step([], release=frozenset(case.held), adopt=adopt)
+        return Step([], release=frozenset(case.held), adopt=adopt, chance=chance)
 
     def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Told:
         late = case.seen >= NAMING_WINDOWS

@@ -174,13 +174,13 @@ class Judge:
             for bank in self._banks_of(kind):
                 bank.hold(rows)
 
-    def release(self, keys: Iterable[SeriesKey], *, adopt: bool) -> None:
+    def release(self, keys: Iterable[SeriesKey], *, adopt: bool, chance: bool) -> None:
         """The incident is over; see :meth:`swirl.detector.Bank.release`."""
         over = set(keys) & self.held
         self.held -= over
         for kind, rows in self._rows(over):
             for bank in self._banks_of(kind):
-                bank.release(rows, adopt=adopt)
+                bank.release(rows, adopt=adopt, chance=chance)
 
     def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Kind, NDArray[np.intp]]]:
         for kind in Kind:
@@ -206,16 +206,16 @@ class Judge:
         """False alarms that the limits have allowed so far."""
         return fsum(getattr(bank, "expected_alarms", 0.0) for banks in self._banks.values() for bank in banks)
 
-    def standardised_drift(self) -> dict[str, float]:
-        """Drift of each distribution as a z by its null law, ``"stage/label"`` -> z; measured ones only."""
-        found: dict[str, float] = {}
+    def standardised_drift(self) -> dict[str, dict[str, float]]:
+        """Stage -> feature -> its drift as a z by its null law; measured ones only."""
+        found: dict[str, dict[str, float]] = {}
         keys = self.table.keys[Kind.DISTRIBUTION]
         for bank in self._banks.get(Kind.DISTRIBUTION, []):
             z = getattr(bank, "z", None)
             if z is not None and Kind.DISTRIBUTION in self._last:
                 for key, value in zip(keys, np.asarray(z).tolist(), strict=False):
                     if key.metric == "drift" and not isnan(value):
-                        found[f"{key.stage}/{key.label}"] = value
+                        found.setdefault(key.stage, {})[key.label] = value
         return found
 
     def snapshot(self) -> dict[str, Any]:

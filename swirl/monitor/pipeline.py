@@ -225,7 +225,7 @@ class PipelineMonitor:
         self._health.alarms += len(anomalies)
         step = yield from self._incidents.step(now, self._history, anomalies, frozenset(self._judge.loud))
         self._judge.hold(sorted(step.hold))
-        self._judge.release(sorted(step.release), adopt=step.adopt)
+        self._judge.release(sorted(step.release), adopt=step.adopt, chance=step.chance)
         effects: list[Effect] = list(step.changes)
         if step.verdict is not None:
             effects.append(VerdictChanged(self.name, step.verdict))

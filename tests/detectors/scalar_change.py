@@ -54,11 +54,11 @@ class Channel:
             size = self.clip * (1 + 0.5 * math.log1p((size / self.clip - 1) * 2)) if last else self.clip
         return self.sign * self.tilt * math.copysign(size, z) - self.cost
 
-    def count(self, excess: float, *, seen: bool) -> None:
+    def count(self, excess: float, *, seen: bool, times: int = 1) -> None:
         for tier, over in enumerate((excess, excess - 3.0)):
             if over > 0:
-                self.excesses[tier] += over
-                self.counts[tier] += seen
+                self.excesses[tier] += times * over
+                self.counts[tier] += times * seen
 
 
 @dataclass
@@ -308,11 +308,21 @@ class ScalarChange:
         )
 
     def spend(self, hit: Channel, *, known: bool) -> None:
-        for channel, excess in [*self.ended, *((c, c.peak - c.floor) for c in self.channels if c.peak)]:
-            channel.count(excess, seen=channel is not hit)
+        self.cut = [*self.ended, *((c, c.peak - c.floor) for c in self.channels if c.peak)]
+        self.hit = hit
+        self.count_cut(1)
         for channel in self.channels:
             channel.watched += known or not channel.slow
             channel.evidence = channel.peak = 0.0
+
+    def count_cut(self, times: int) -> None:
+        for channel, excess in self.cut:
+            channel.count(excess, seen=channel is not self.hit, times=times)
+
+    def hold(self) -> None:
+        """It may be real: what the alarm cut off is no chance until somebody says so."""
+        self.held = True
+        self.count_cut(-1)
 
     # Learning
     # --------------------------------------------------------------------------------------------------

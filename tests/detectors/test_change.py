@@ -74,7 +74,7 @@ def test_bank_and_scalar_twin_give_the_same_scores(kind: Kind) -> None:
         bank.learn(every(series)[~held], now)
         alarms += int(scores.alarm.sum())
         for i in np.flatnonzero(scores.alarm).tolist():
-            twins[i].held = True
+            twins[i].hold()
         bank.hold(np.flatnonzero(scores.alarm))
         if number in (260, 380):
             bank.release(every(series))
