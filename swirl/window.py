@@ -148,15 +148,6 @@ class Tally:
             self._merge(name, other)
         return unreadable
 
-    def include(self, other: Tally) -> None:
-        """Merge another tally, which is left as it is."""
-        for name, count in other.counters.items():
-            self.counters[name] = self.counters.get(name, 0) + count
-        for name, categories in other.categories.items():
-            self.categories.setdefault(name, Categories(_LABELS)).add(categories.counts)
-        for name, distribution in other.distributions.items():
-            self._merge(name, distribution.copy())
-
     def _merge(self, name: str, other: Distribution) -> None:
         mine = self.distributions.get(name)
         if mine is None:

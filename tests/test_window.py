@@ -106,19 +106,26 @@ def test_a_summary_that_cannot_be_read_is_left_out_and_counted() -> None:
     assert sorted(tally.distributions) == ["good0", "good1", "good2"]
 
 
-def test_including_a_tally_leaves_the_other_as_it_was() -> None:
-    one, two = Tally(), Tally()
-    one.add(Slice("s", "", 0, {"records": 1}, {"label": {"x": 1}}, {"latency": summary(1)}))
-    two.add(
-        Slice("s", "", 0, {"records": 2}, {"label": {"x": 2}}, {"latency": summary(2), "other": summary(3)})
-    )
-    one.include(two)
-    assert one.count("records") == 3
-    assert one.labels("label") == {"x": 3}
-    assert one.distributions["latency"].count == 2
-    one.distributions["other"].update([4.0])
-    assert two.distributions["other"].count == 1
-    assert two.count("records") == 2
+def test_all_unreadable_summaries_of_a_slice_are_counted() -> None:
+    bad = Summary(1, 1.0, b"junk")
+    assert Tally().add(Slice("s", "", 0, {}, {}, {"a": bad, "b": bad, "c": summary(1)})) == 2
+
+
+def test_labels_are_capped_before_and_after_a_restart() -> None:
+    tally = Tally()
+    tally.add(Slice("s", "", 0, {}, {"label": {f"l{n}": 1 for n in range(150)}}))
+    resumed = Tally.restore(msgspec.msgpack.decode(msgspec.msgpack.encode(tally.snapshot())))
+    for one in (tally, resumed):
+        one.add(Slice("s", "", 0, {}, {"label": {f"m{n}": 1 for n in range(100)}}))
+        assert len(one.labels("label")) == 201
+        assert one.labels("label")[OVERFLOW] == 50
+
+
+def test_the_same_event_time_again_is_silence_all_the_same() -> None:
+    c = clock()
+    c.heard(log_ms=10_000, event_ms=5_000)
+    c.heard(log_ms=12_500, event_ms=5_000)
+    assert c.passed(13_001) == 5_000 + 3_001 - 500
 
 
 def test_a_window_resumes_from_its_snapshot_and_goes_on_bit_for_bit() -> None:
