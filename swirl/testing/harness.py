@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from swirl.effect import Effect, Incident, IncidentChanged, SeriesPoint, State, VerdictChanged, WindowClosed
 from swirl.frame import Tick, encode
@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from swirl.detector import Detector, Kind
     from swirl.sdk.pipeline import Pipeline
 
-__all__ = ["Harness"]
+__all__ = ["Harness", "HarnessState"]
 
 _HOUR = 3600.0
 
 
+class HarnessState(NamedTuple):
+    """A moment of a harness, from which any number of others may go on: one past, many futures.
+
+    Attributes:
+        now: seconds since 1970 of virtual time.
+        monitor: what the monitor saved.
+        sequences: number of the newest frame of each pipeline.
+    """
+
+    now: float
+    monitor: bytes
+    sequences: tuple[int, ...]
+
+
 class Harness:
-    """Drives decorated pipelines by a manual clock and watches them with the real monitor, all in the calling thread.
+    """Drives decorated pipelines by a manual clock, watched by the real monitor, all in the calling thread.
 
     Args:
         pipelines: whose stages will be called; from now on their frames go to this harness.
@@ -31,6 +45,8 @@ class Harness:
         detectors: kind of series -> detectors; default: those of production.
         start: seconds since 1970 UTC at which virtual time begins.
         keep_windows: how many closed windows are kept for :meth:`points`.
+        resume: what :meth:`save` gave: virtual time, and what the monitor has learnt, go on from there. The
+            pipelines are the same in the same order, or others that are defined alike; ``start`` does not count.
         **given: single settings, such as ``window_seconds=10``.
 
     Example:
@@ -40,7 +56,9 @@ class Harness:
         ... def check(order):
         ...     return order
         >>> harness = Harness(shop, window_seconds=10)
-        >>> harness.drive(lambda: check({"price": 1 if harness.calls % 200 else 0}), per_second=20, seconds=900)
+        >>> def order():
+        ...     return check({"price": 1 if harness.calls % 200 else 0})
+        >>> harness.drive(order, per_second=20, seconds=900)
         >>> harness.incidents
         []
         >>> harness.drive(lambda: check({"price": 0}), per_second=20, seconds=30)
@@ -56,9 +74,10 @@ class Harness:
         detectors: Mapping[Kind, Sequence[Detector]] | None = None,
         start: float = 1_767_571_200.0,
         keep_windows: int = 2000,
+        resume: HarnessState | None = None,
         **given: Any,
     ) -> None:
-        self.clock = ManualClock(start)
+        self.clock = ManualClock(start if resume is None else resume.now)
         self.settings = settings or MonitorSettings(**given)
         self.monitor = Monitor(self.settings, detectors)
         self.calls = 0
@@ -78,6 +97,13 @@ class Harness:
         for index, pipeline in enumerate(pipelines):
             emitter = index.to_bytes(16, "big")
             pipeline.rebind(clock=self.clock, transport=self, threaded=False, emitter=emitter)
+        if resume is not None:
+            self._resume(resume)
+
+    def _resume(self, state: HarnessState) -> None:
+        self.monitor.restore(state.monitor)
+        for pipeline, sequence in zip(self._pipelines, state.sequences, strict=True):
+            pipeline._emitter._sequence = sequence  # noqa: SLF001 - the same emitter goes on, it is not a restart
 
     def __enter__(self) -> Self:
         return self
@@ -85,29 +111,32 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         self.finish()
 
-    def send(self, pipeline: str, payload: bytes) -> None:
+    def send(self, pipeline: str, payload: bytes) -> None:  # noqa: ARG002 - a transport is told
         """Take a frame: the harness is the pipelines' transport."""
         self._apply(payload)
 
     def close(self, timeout: float) -> None:
         """Part of being a transport; there is nothing to close."""
 
-    def drive(self, record: Callable[[], object], *, per_second: float, seconds: float = 0.0, hours: float = 0.0) -> None:
+    def drive(
+        self, record: Callable[[], object], *, per_second: float, seconds: float = 0.0, hours: float = 0.0
+    ) -> None:
         """Call ``record`` at a steady rate while virtual time passes.
 
         Args:
             record: sends one record through the pipeline.
             per_second: how often in a virtual second.
-            seconds, hours: how long, added up.
+            seconds: how long,
+            hours: and how long besides.
         """
         span = seconds + hours * _HOUR
         steps = max(1, round(span / self._flush_seconds))
-        owed = 0.0
-        for _ in range(steps):
-            owed += per_second * span / steps
-            count, owed = int(owed), owed % 1.0
-            for _ in range(count):
+        wanted, sent = per_second * span / steps, 0
+        for step in range(1, steps + 1):
+            due = round(wanted * step)
+            while sent < due:
                 record()
+                sent += 1
                 self.calls += 1
             self.advance(span / steps)
 
@@ -139,6 +168,12 @@ class Harness:
         self.monitor = Monitor(self.settings, detectors)
         self.monitor.restore(snapshot)
 
+    def save(self) -> HarnessState:
+        """This moment, for ``Harness(..., resume=...)``; what was recorded is flushed first."""
+        self._flush()
+        sequences = tuple(pipeline._emitter._sequence for pipeline in self._pipelines)  # noqa: SLF001 - as above
+        return HarnessState(self.clock.now, self.monitor.snapshot(), sequences)
+
     def _flush(self) -> None:
         for pipeline in self._pipelines:
             pipeline.emit_now()
@@ -158,6 +193,9 @@ class Harness:
             self.changes.append(effect)
         else:
             self.verdicts.append(effect)
+            for pipeline in self._pipelines:
+                if pipeline.name == effect.pipeline:
+                    pipeline.verdict = effect.verdict
 
     @property
     def incidents(self) -> list[Incident]:
