@@ -5,14 +5,18 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
+import stat
 import tempfile
 from collections import UserDict
 from pathlib import Path
 
 from swirl.errors import SettingsError
 
-__all__ = ["Memory", "StateFolder", "default_folder"]
+__all__ = ["Memory", "StateFolder", "default_folder", "temporary_folder"]
+
+_log = logging.getLogger("swirl.engine")
 
 _LONGEST_SOCKET_PATH = 100
 
@@ -21,6 +25,23 @@ def default_folder() -> Path:
     """``$XDG_STATE_HOME/swirl``, or ``~/.local/state/swirl``."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "swirl"
+
+
+def temporary_folder() -> Path:
+    """A folder of this user's own among the temporary files, which everybody may write to.
+
+    Raises:
+        SettingsError: somebody else has taken its name.
+        OSError: it cannot be made.
+    """
+    path = Path(tempfile.gettempdir()) / f"swirl-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SettingsError(
+            f"{path} is not a folder of this user alone. Set SWIRL_STATE to one that is, with a short path"
+        )
+    return path
 
 
 class StateFolder:
@@ -46,12 +67,17 @@ class StateFolder:
 
     @property
     def socket_path(self) -> str:
-        """Where the process that watches listens; short enough for the kernel."""
+        """Where the process that watches listens; short enough for the kernel.
+
+        Raises:
+            SettingsError: see :func:`temporary_folder`.
+            OSError: the same.
+        """
         path = str(self.path / "swirl.sock")
         if len(path) <= _LONGEST_SOCKET_PATH:
             return path
         digest = hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
-        return str(Path(tempfile.gettempdir()) / f"swirl-{os.getuid()}-{digest}.sock")
+        return str(temporary_folder() / f"{digest}.sock")
 
     def acquire(self) -> bool:
         """Become the process that watches; False while another one is."""
@@ -103,12 +129,15 @@ class StateFolder:
 class Memory(UserDict[str, str]):
     """A mapping that writes itself to a file at every change; of the newest 1 000 entries.
 
+    A disk that takes no more is told once, and what is new is remembered by this process only.
+
     Args:
         path: the file; what cannot be read in it is taken as empty.
     """
 
     def __init__(self, path: Path) -> None:
         self._path: Path | None = None
+        self._told = False
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -123,12 +152,23 @@ class Memory(UserDict[str, str]):
         if self._path is not None:
             for old in list(self.data)[:-1000]:
                 del self.data[old]
-            _replace(self._path, json.dumps(self.data).encode())
+            self._write(self._path)
+
+    def _write(self, path: Path) -> None:
+        try:
+            _replace(path, json.dumps(self.data).encode())
+        except OSError as error:
+            # Raised, it would make a message that was delivered look as if it was not, and be sent again.
+            if not self._told:
+                _log.warning("%s could not be written: %s", path, error)
+            self._told = True
 
 
 def _replace(path: Path, content: bytes) -> None:
     fresh = path.with_suffix(path.suffix + ".new")
-    with fresh.open("wb") as file:
+    # For its owner only, since labels of records are in it; and not through a link that somebody laid there.
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swirl.engine.store import Memory, StateFolder, default_folder
+from swirl.engine.store import Memory, StateFolder, default_folder, temporary_folder
 from swirl.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -86,3 +86,45 @@ def test_the_default_folder_follows_the_desktop_standard(
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_folder() == tmp_path / ".local" / "state" / "swirl"
+
+
+def test_what_is_kept_is_for_its_owner_only(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.save(b"labels of records")
+    folder.memory("slack")["one"] = "ts"
+    assert [f.stat().st_mode & 0o077 for f in tmp_path.iterdir()] == [0, 0, 0]
+
+
+def test_a_link_that_was_laid_in_the_way_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    folder = StateFolder(tmp_path / "state")
+    (folder.path / "monitor.state.new").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match=r".+"):
+        folder.save(b"state")
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_a_memory_that_cannot_be_written_is_told_once_and_still_remembers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = StateFolder(tmp_path / "state").memory("slack")
+    (tmp_path / "state" / "lock").unlink()
+    (tmp_path / "state").rmdir()
+    memory["incident"] = "thread"
+    memory["another"] = "thread"
+    assert memory["incident"] == "thread"
+    assert caplog.text.count("could not be written") == 1
+
+
+def test_the_temporary_folder_must_be_this_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert temporary_folder().stat().st_mode & 0o077 == 0
+    temporary_folder().chmod(0o777)
+    with pytest.raises(SettingsError, match="this user alone"):
+        temporary_folder()
+    temporary_folder_path = tmp_path / f"swirl-{os.getuid()}"
+    temporary_folder_path.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    temporary_folder_path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match="this user alone"):
+        temporary_folder()
