@@ -27,6 +27,7 @@ __all__ = ["ShareClient", "ShareServer"]
 _log = logging.getLogger("swirl.engine")
 _LENGTH = struct.Struct(">I")
 _LONGEST = MAX_BYTES + 1000
+_REST_S = 0.2
 _encode = msgspec.msgpack.Encoder().encode
 _decode_frame = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 _decode_verdict = msgspec.msgpack.Decoder(tuple[str, Verdict]).decode
@@ -100,15 +101,23 @@ class ShareServer:
 
     def _send(self, client: socket.socket, message: bytes) -> None:
         try:
-            client.send(message)
+            if client.send(message) < len(message):
+                # The rest would be taken for the beginning of the next one: it has to call again.
+                client.shutdown(socket.SHUT_RDWR)
         except OSError:
             # A client that does not read its verdicts learns the next one; nobody waits for it.
             _log.debug("a verdict could not be sent", exc_info=True)
 
-    def close(self) -> None:
-        """Stop listening."""
+    def close(self, timeout: float = 1.0) -> None:
+        """Stop listening, within ``timeout`` seconds."""
         self._stop.close()
-        self._thread.join(1.0)
+        self._thread.join(timeout)
+
+    def abandon(self) -> None:
+        """In a forked child: close what was inherited, and nothing that is shared with the parent."""
+        for item in (self._listener, self._end, self._stop, *self._clients):
+            item.close()
+        self._selector.close()
 
     def _run(self) -> None:
         running = True
@@ -131,14 +140,22 @@ class ShareServer:
             os.unlink(self._path)  # noqa: PTH108 - as above
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             client, _ = self._listener.accept()
-            client.settimeout(0)
-            self._selector.register(client, selectors.EVENT_READ)
-            with self._guard:
-                self._clients[client] = _Inbox()
-                for message in self._verdicts.values():
-                    self._send(client, message)
+        except BlockingIOError:
+            return
+        except OSError:
+            # No more file descriptors: the caller still waits, and would be found waiting at once again.
+            self._end.settimeout(_REST_S)
+            with contextlib.suppress(TimeoutError):
+                self._end.recv(1, socket.MSG_PEEK)
+            return
+        client.settimeout(0)
+        self._selector.register(client, selectors.EVENT_READ)
+        with self._guard:
+            self._clients[client] = _Inbox()
+            for message in self._verdicts.values():
+                self._send(client, message)
 
     def _read(self, client: socket.socket) -> None:
         try:
@@ -193,14 +210,27 @@ class ShareClient:
         with self._guard:
             self._socket.sendall(_message((pipeline, frame)))
 
-    def close(self) -> None:
-        """Hang up."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join(1.0)
+    def close(self, timeout: float = 1.0) -> None:
+        """Hang up, within ``timeout`` seconds."""
+        self._hang_up()
+        self._thread.join(timeout)
         self._socket.close()
 
+    def abandon(self) -> None:
+        """In a forked child: close what was inherited; the parent goes on with it."""
+        self._socket.close()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def _listen(self) -> None:
+        try:
+            self._hear()
+        finally:
+            self._hang_up()  # so that the next frame finds out, and calls again
+
+    def _hear(self) -> None:
         inbox = _Inbox()
         while True:
             try:

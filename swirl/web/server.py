@@ -56,11 +56,21 @@ class Server:
         """``http://host:port``."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
+    def stop(self) -> None:
+        """Begin to stop."""
+        if self._thread is not None:
+            self._server.should_exit = True
+
+    def abandon(self) -> None:
+        """In a forked child: close the port that was inherited, or nobody could take it after the parent."""
+        if self._thread is not None:
+            self._socket.close()
+
     def close(self, timeout: float = 2.0) -> bool:
         """Stop; False if that took longer than ``timeout`` seconds."""
         if self._thread is None:
             return True
-        self._server.should_exit = True
+        self.stop()
         self._thread.join(timeout)
         self.listening = False
         return not self._thread.is_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from swirl.engine.share import ShareClient, ShareServer
+from swirl.engine.share import ShareClient, ShareServer, _message
 from swirl.frame import Verdict
 
 if TYPE_CHECKING:
@@ -122,3 +123,61 @@ def test_the_socket_is_for_its_owner_only_and_goes_with_the_server(tmp_path: Pat
     assert path.stat().st_mode & 0o077 == 0
     server.close()
     assert not path.exists()
+
+
+def test_a_verdict_that_fits_only_in_part_hangs_up_so_that_the_client_calls_again(
+    tmp_path: Path, server: ShareServer
+) -> None:
+    lazy = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    lazy.connect(str(tmp_path / "s"))
+    lazy.settimeout(10)
+    lazy.sendall(_message(("p", b"hello")))
+    wide = Verdict("tripped", 5, "x" * 1_000_000, "ingest", "data pipeline broken")
+    server.tell("p", wide)
+    received = 0
+    while data := lazy.recv(1 << 20):
+        received += len(data)
+    assert 0 < received < 1_000_000
+    lazy.close()
+
+
+def test_a_client_that_hears_nonsense_hangs_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "odd"))
+        listener.listen()
+        client = ShareClient(str(tmp_path / "odd"), Arrivals())
+        other, _ = listener.accept()
+        other.settimeout(10)
+        other.sendall(b"\xff\xff\xff\xff")
+        assert other.recv(1) == b""
+        with pytest.raises(OSError, match=r".+"):
+            client.send("p", b"x")
+        client.close()
+        other.close()
+
+
+def test_no_more_file_descriptors_cost_no_processor_time(
+    tmp_path: Path, server: ShareServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.close()
+    tries = 0
+
+    class Full(socket.socket):
+        """The process may open no more files."""
+
+        def accept(self) -> tuple[socket.socket, object]:
+            nonlocal tries
+            tries += 1
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("swirl.engine.share.socket.socket", Full)
+    full = ShareServer(str(tmp_path / "full"), Arrivals())
+    monkeypatch.undo()
+    caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    caller.connect(str(tmp_path / "full"))
+    caller.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        caller.recv(1)
+    full.close()
+    caller.close()
+    assert 1 <= tries < 20
