@@ -46,6 +46,10 @@ def watch(**settings: Any) -> Any:
         MissingExtraError: ``pip install 'swirl-monitor[watch]'`` has not been done.
         SettingsError: a setting has an unusable value.
     """
-    from swirl.engine import local  # noqa: PLC0415 - what only emits need not have what watches installed
-
+    try:
+        from swirl.engine import local  # noqa: PLC0415 - what only emits need not have what watches installed
+    except ModuleNotFoundError as error:
+        if (error.name or "swirl").partition(".")[0] == "swirl":
+            raise
+        raise MissingExtraError(error.name or "", "watch") from None
     return local.watch(**settings)

@@ -21,7 +21,7 @@ from swirl.clock import Clock, SystemClock
 from swirl.effect import VerdictChanged
 from swirl.engine.loop import MonitorLoop
 from swirl.engine.share import ShareClient, ShareServer
-from swirl.engine.store import StateFolder, default_folder
+from swirl.engine.store import StateFolder, default_folder, temporary_folder
 from swirl.errors import SettingsError, SnapshotError
 from swirl.monitor import Monitor
 from swirl.sdk import feedback, transport
@@ -42,6 +42,8 @@ __all__ = ["LocalEngine", "watch"]
 
 _log = logging.getLogger("swirl.engine")
 _STALLED_S = 15.0
+_PATIENCE = 5
+"""Calls to the process that watches which may fail, as they do while it starts, before that is told."""
 
 
 class LocalEngine:
@@ -80,6 +82,7 @@ class LocalEngine:
         self._server: ShareServer | None = None
         self._web: Server | None = None
         self._outlets: list[Outlet] = []
+        self._refused = 0
         self._closed = False
         _engines.add(self)
 
@@ -106,12 +109,20 @@ class LocalEngine:
         return self._web.url if self._web is not None and self._web.listening else ""
 
     def _become_watcher(self) -> None:
-        self._monitor = monitor = Monitor(self._settings, self._detectors)
+        try:
+            self._build()
+        except BaseException:
+            # Half a watch would take frames that nobody folds, and keep the lock from those who would.
+            self._dismantle(time.monotonic())
+            raise
+
+    def _build(self) -> None:
+        monitor = Monitor(self._settings, self._detectors)
         self._restore(monitor)
         exporter = PrometheusSink(outlets=self._counts, refused=lambda: dict(monitor.refused))
         self._outlets = [Outlet(sink) for sink in (exporter, *self._slack(), *self._extra_sinks)]
         save = self._folder.save if self._folder is not None else None
-        self._loop = loop = MonitorLoop(monitor, self._clock, self._carry, save)
+        loop = MonitorLoop(monitor, self._clock, self._carry, save)
         if self._watch.http:
             registry = CollectorRegistry()
             exporter.register(registry)
@@ -125,20 +136,34 @@ class LocalEngine:
             if isinstance(effect, VerdictChanged):
                 self._tell(effect.pipeline, effect.verdict)
         loop.start()
+        self._monitor, self._loop = monitor, loop
 
     def _become_client(self) -> None:
         assert self._folder is not None
         try:
             self._client = ShareClient(self._folder.socket_path, feedback.deliver)
-        except OSError:
-            _log.debug("the process that watches does not listen yet", exc_info=True)
+        except OSError as error:
+            self._refused += 1
+            if self._refused == _PATIENCE:
+                _log.warning(
+                    "another process holds %s but cannot be reached (%s): frames are kept for a while, then "
+                    "dropped. If it is on another machine or in another container, set SWIRL_STATE to a "
+                    "folder of this one",
+                    self._folder.path / "lock",
+                    error,
+                )
+            return
+        self._refused = 0
 
     def _restore(self, monitor: Monitor) -> None:
-        snapshot = self._folder.load() if self._folder is not None else None
-        if self._folder is None or snapshot is None:
+        if self._folder is None:
             return
         try:
-            monitor.restore(snapshot)
+            snapshot = self._folder.load()
+            if snapshot is not None:
+                monitor.restore(snapshot)
+        except OSError as error:
+            _log.warning("the state was not taken over: %s; learning starts anew", error)
         except SnapshotError as error:
             aside = self._folder.set_aside()
             _log.warning(
@@ -177,7 +202,7 @@ class LocalEngine:
                 self._lost(client)
                 raise
         else:
-            raise ConnectionError("the process that watches does not listen yet")
+            raise ConnectionError("nobody watches just now")
 
     def _lost(self, client: ShareClient) -> None:
         """The process that watched is gone: the next frame finds its successor, or becomes it."""
@@ -223,6 +248,7 @@ class LocalEngine:
         Args:
             timeout: seconds for all of it, nearly.
         """
+        deadline = time.monotonic() + timeout
         with self._role:
             if self._closed:
                 return
@@ -230,29 +256,48 @@ class LocalEngine:
             _engines.discard(self)
             if transport.installed() is self:
                 transport.install(None)
-            deadline = time.monotonic() + timeout
-            if self._client is not None:
-                self._client.close()
-            if self._server is not None:
-                self._server.close()
-            if self._loop is not None:
-                self._loop.close(timeout)
-            for outlet in self._outlets:
-                outlet.close(max(0.1, deadline - time.monotonic()))
-            if self._web is not None:
-                self._web.close()
-            if self._folder is not None:
-                self._folder.release()
+            self._dismantle(deadline)
+
+    def _dismantle(self, deadline: float) -> None:
+        """Stop what runs, in the order in which the parts feed each other; the lock is given up last."""
+        loop, self._loop = self._loop, None
+        if self._web is not None:
+            self._web.stop()
+        if self._client is not None:
+            self._client.close(_left(deadline))
+        if self._server is not None:
+            self._server.close(_left(deadline))
+        if loop is not None:
+            loop.close(_left(deadline))
+        for outlet in self._outlets:
+            outlet.close(_left(deadline))
+        if self._web is not None:
+            self._web.close(_left(deadline))
+        if self._folder is not None:
+            self._folder.release()
+        self._client = self._server = self._web = None
 
     def _after_fork(self) -> None:
-        """In the child: threads, lock and sockets are the parent's."""
+        """In the child: threads, lock and sockets are the parent's.
+
+        What the child holds open of them would stay open after the parent is gone: others would go on
+        sending to a process that does not read, and nobody could take its port.
+        """
         self._role = threading.RLock()
+        for part in (self._client, self._server, self._web):
+            if part is not None:
+                part.abandon()
         self._loop = self._client = self._server = self._web = self._monitor = None
         self._outlets = []
         if self._folder is None:
             self._closed = True  # nobody could ever find this child's monitor
         else:
             self._folder.forget_lock()
+
+
+def _left(deadline: float) -> float:
+    """Seconds that are left; never none, since most parts need hardly any."""
+    return max(0.1, deadline - time.monotonic())
 
 
 _engines: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
@@ -272,7 +317,8 @@ def watch(
     """Watch all pipelines of this process, from this process.
 
     Args:
-        sinks: further sinks; the console, Slack and Prometheus come by themselves.
+        sinks: further sinks, such as ``swirl.sinks.console.ConsoleSink()``; Slack and Prometheus come by
+            themselves.
         detectors: kind of series -> its detectors; default: those of production.
         **given: settings by name, such as ``slack_webhook=...``, ``false_alarms_a_week=2`` or
             ``window_seconds=60``; they go before the environment. ``swirl settings`` lists them all.
@@ -292,14 +338,33 @@ def watch(
         raise SettingsError(f"watch() knows no setting {unknown[0]!r}; `swirl settings` lists them all")
     settings = MonitorSettings.from_environment(**{k: v for k, v in given.items() if k in known_monitor})
     watch_settings = WatchSettings.from_environment(**{k: v for k, v in given.items() if k in known_watch})
-    folder = Path(watch_settings.state) if watch_settings.state else default_folder()
+    folder = Path(watch_settings.state) if watch_settings.state else _default_folder()
     engine = LocalEngine(settings, watch_settings, sinks=sinks, detectors=detectors, state=folder)
-    before = transport.install(engine)
+    before = transport.installed()
     if isinstance(before, LocalEngine):
         before.close()
-    engine.start()
+    try:
+        engine.start()
+    except BaseException:
+        engine.close()
+        raise
+    transport.install(engine)
     atexit.register(_at_exit, weakref.ref(engine))
     return engine
+
+
+def _default_folder() -> Path | None:
+    """The first folder that can be used: a host is not kept from starting by a home that is read-only."""
+    for find in (default_folder, temporary_folder):
+        try:
+            path = find()
+            StateFolder(path)
+        except (SettingsError, OSError, RuntimeError) as error:
+            _log.warning("%s", error)
+        else:
+            return path
+    _log.warning("no folder for the state: what is learnt ends with this process. Set SWIRL_STATE")
+    return None
 
 
 def _at_exit(reference: weakref.ref[LocalEngine]) -> None:

@@ -32,9 +32,8 @@ _SNAPSHOT_S = 30.0
 class MonitorLoop:
     """Feeds a monitor from a queue and carries its effects away.
 
-    The queue is the log of the local engine: its order and the clock's time, made monotone, are the offsets
-        and log
-    times that the fold sees. Where no frame comes, the loop appends ticks.
+    The queue is the log of the local engine: its order and the clock's time, made monotone, are the
+    offsets and log times that the fold sees. Where no frame comes, the loop appends ticks.
 
     Args:
         monitor: owned by the loop's thread from :meth:`start` to :meth:`close`.
@@ -139,7 +138,8 @@ class MonitorLoop:
     def _fold(self, payload: bytes) -> None:
         self._log_ms = max(self._log_ms, self._clock.time_ns() // 1_000_000)
         try:
-            for effect in _paced(self._monitor.fold(self._monitor.next_offset, self._log_ms, payload)):
+            steps = self._monitor.fold(self._monitor.next_offset, self._log_ms, payload)
+            for effect in _paced(steps, rest=lambda worked: None if self._closing else time.sleep(worked)):
                 self._carry(effect)
         except Exception:  # noqa: BLE001 - logged, and counted
             # A frame that the fold cannot stand must not take the watch over all the others with it.
@@ -155,8 +155,8 @@ class MonitorLoop:
                 _log.exception("the state could not be saved; it is tried again in %.0f s", _SNAPSHOT_S)
 
 
-def _paced(steps: Generator[None, None, list[Effect]]) -> list[Effect]:
-    """Run a fold to its end, handing the interpreter back to the host after every slice."""
+def _paced(steps: Generator[None, None, list[Effect]], rest: Callable[[float], None]) -> list[Effect]:
+    """Run a fold to its end, with a rest for the host after every slice, as long as the slice took."""
     began = time.perf_counter()
     while True:
         try:
@@ -166,5 +166,5 @@ def _paced(steps: Generator[None, None, list[Effect]]) -> list[Effect]:
             return effects
         worked = time.perf_counter() - began
         if worked > _SLICE_S:
-            time.sleep(worked)
+            rest(worked)
             began = time.perf_counter()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from typing import TYPE_CHECKING
@@ -14,6 +17,7 @@ import pytest
 import swirl
 from swirl.effect import Effect, IncidentChanged, WindowClosed
 from swirl.engine.local import LocalEngine, watch
+from swirl.engine.store import StateFolder
 from swirl.errors import SettingsError
 from swirl.sdk import transport
 from swirl.settings import WatchSettings
@@ -285,3 +289,159 @@ def test_a_forked_child_sends_to_its_parent(tmp_path: Path) -> None:
     last = [e for e in ears.effects if isinstance(e, WindowClosed)][-1]
     assert last.totals["work"][""].records == 7
     engine.close()
+
+
+FAMILY = """
+import os, sys, time, swirl
+from swirl.settings import EmitterSettings
+pipeline = swirl.Pipeline("shop", settings=EmitterSettings(flush_seconds=0.1))
+
+@pipeline.stage
+def check(order):
+    return order
+
+engine = swirl.watch(state=sys.argv[1], http=sys.argv[2], window_seconds=1, lateness_seconds=0)
+connected, tell = os.pipe()
+if (heir := os.fork()) == 0:
+    while not engine.watches:
+        check(1)
+        if pipeline.flush(1):
+            os.write(tell, b"x")
+    print("took over", engine.http, flush=True)
+    time.sleep(60)
+os.read(connected, 1)
+if (sibling := os.fork()) == 0:
+    time.sleep(60)
+print(heir, sibling, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_forked_child_can_take_over_even_if_others_were_forked_after_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", FAMILY, str(tmp_path), address], stdout=subprocess.PIPE, text=True
+    )
+    children = [int(pid) for pid in line(parent).split()]
+    try:
+        parent.kill()
+        assert line(parent) == f"took over http://{address}"
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        parent.kill()
+        parent.wait(10)
+        assert parent.stdout is not None
+        parent.stdout.close()
+
+
+def test_a_watch_that_could_not_begin_leaves_nothing_behind(tmp_path: Path) -> None:
+    threads = threading.active_count()
+    with pytest.raises(SettingsError, match="SWIRL_HTTP"):
+        watch(state=str(tmp_path), http="nonsense")
+    assert transport.installed() is None
+    assert threading.active_count() == threads
+    second = watch(state=str(tmp_path), http="")
+    assert second.watches
+    second.close()
+
+
+def test_a_closed_engine_takes_no_more_frames() -> None:
+    engine = LocalEngine(SETTINGS, QUIET)
+    engine.start()
+    engine.send("shop", b"x")
+    engine.close()
+    with pytest.raises(OSError, match="nobody watches"):
+        engine.send("shop", b"x")
+
+
+class Stuck:
+    """A sink that takes for ever."""
+
+    name = "stuck"
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+
+    def handle(self, effect: Effect) -> None:
+        self.release.wait(30)
+
+
+def test_closing_takes_no_longer_than_it_may(clock: ManualClock) -> None:
+    stuck = [Stuck() for _ in range(3)]
+    engine = LocalEngine(SETTINGS, WatchSettings(http="127.0.0.1:0"), sinks=stuck, clock=clock)
+    engine.start()
+    Shop(engine, clock).run(30)
+    began = time.monotonic()
+    engine.close(0.2)
+    took = time.monotonic() - began
+    for sink in stuck:
+        sink.release.set()
+    assert took < 1.5
+
+
+def test_a_home_that_cannot_be_written_to_does_not_keep_the_host_from_starting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "home").write_text("")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("SWIRL_STATE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    watch(http="").close()
+    assert "SWIRL_STATE" in caplog.text
+    assert (tmp_path / f"swirl-{os.getuid()}" / "monitor.state").exists()
+
+
+def test_without_any_folder_it_watches_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "home").write_text("")
+    monkeypatch.delenv("SWIRL_STATE", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "home"))
+    engine = watch(http="")
+    assert engine.watches
+    engine.close()
+    assert "what is learnt ends with this process" in caplog.text
+
+
+def test_a_state_that_may_not_be_read_is_told_and_learning_starts_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "monitor.state").mkdir()
+    engine = LocalEngine(SETTINGS, QUIET, state=tmp_path)
+    engine.start()
+    assert engine.watches
+    engine.close()
+    assert "learning starts anew" in caplog.text
+
+
+def test_a_watcher_that_cannot_be_reached_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = StateFolder(tmp_path)
+    assert elsewhere.acquire()
+    engine = LocalEngine(SETTINGS, QUIET, state=tmp_path)
+    for _ in range(20):
+        with pytest.raises(ConnectionError):
+            engine.send("shop", b"x")
+    assert caplog.text.count("cannot be reached") == 1
+    elsewhere.release()
+    engine.close()
+
+
+@pytest.mark.parametrize("module", ["prometheus_client", "scipy"])
+def test_watching_without_the_extra_says_what_to_install(module: str) -> None:
+    code = f"""
+import sys
+sys.modules[{module!r}] = None
+import swirl
+try:
+    swirl.watch()
+except swirl.MissingExtraError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "swirl-monitor[watch]" in done.stdout
