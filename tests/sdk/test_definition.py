@@ -71,6 +71,13 @@ MISUSE: dict[str, tuple[Callable[[Pipeline], object], str]] = {
 }
 
 
+@pytest.fixture
+def a_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a file: the workers of pytest-xdist run as an interactive interpreter does."""
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "pipeline.py", raising=False)
+
+
+@pytest.mark.usefixtures("a_script")
 @pytest.mark.parametrize("misuse", MISUSE.values(), ids=MISUSE.keys())
 def test_misuse_is_told_at_definition_with_what_to_do(
     misuse: tuple[Callable[[Pipeline], object], str],
