@@ -28,6 +28,10 @@ __all__ = ["ADVICE", "SlackBot", "SlackWebhook", "slack_sink"]
 
 _log = logging.getLogger("swirl.sinks.slack")
 
+_quiet_client = logging.getLogger("swirl.sinks.slack.client")
+"""slack-sdk logs the address of the webhook, which is a secret, when the host logs at DEBUG."""
+_quiet_client.setLevel(logging.CRITICAL)
+
 REMEMBERED = 500
 """Incidents whose threads are remembered; the oldest are forgotten."""
 
@@ -72,7 +76,7 @@ def slack_sink(settings: WatchSettings, memory: MutableMapping[str, str]) -> Sin
         memory: incident -> where its thread is. Whoever keeps state keeps it too: threads survive a restart.
 
     Raises:
-        SettingsError: a token without a channel.
+        SettingsError: a token without a channel, or a webhook that is no address.
     """
     if settings.slack_token:
         if not settings.slack_channel:
@@ -84,7 +88,11 @@ def slack_sink(settings: WatchSettings, memory: MutableMapping[str, str]) -> Sin
         )
         return SlackBot(client, settings.slack_channel, memory, show_labels=settings.slack_show_labels)
     if settings.slack_webhook:
-        webhook = WebhookClient(settings.slack_webhook, timeout=_TIMEOUT, retry_handlers=[])
+        if not settings.slack_webhook.startswith(("https://", "http://")):
+            raise SettingsError("SWIRL_SLACK_WEBHOOK is no address; it begins with https://hooks.slack.com/")
+        webhook = WebhookClient(
+            settings.slack_webhook, timeout=_TIMEOUT, retry_handlers=[], logger=_quiet_client
+        )
         return SlackWebhook(webhook, memory, show_labels=settings.slack_show_labels)
     return None
 

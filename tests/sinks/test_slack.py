@@ -53,6 +53,29 @@ def test_a_token_without_a_channel_is_refused() -> None:
         slack_sink(WatchSettings(slack_token="xoxb-1"), {})
 
 
+def test_a_webhook_that_is_no_address_is_refused_and_not_quoted() -> None:
+    with pytest.raises(SettingsError, match="SWIRL_SLACK_WEBHOOK") as told:
+        slack_sink(WatchSettings(slack_webhook="hooks.slack.com/services/T0/B0/secret"), {})
+    assert "secret" not in str(told.value)
+
+
+def test_a_secret_is_in_no_log_even_if_the_host_logs_everything(
+    slack: SlackStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, token = slack.webhook, slack.token
+    with caplog.at_level(logging.DEBUG):
+        webhook(slack).handle(changed(DATA))
+        bot(slack)[0].handle(changed(DEPLOYMENT))
+        slack.__exit__(None, None, None)
+        for sink in (webhook(slack), bot(slack)[0]):
+            with pytest.raises(Exception, match=r"refused") as told:
+                sink.handle(changed(DATA))
+            assert address not in str(told.value)
+    assert len(caplog.text) > 0
+    assert address not in caplog.text
+    assert token not in caplog.text
+
+
 def test_one_incident_is_one_thread_whose_root_is_edited(slack: SlackStandIn) -> None:
     sink, memory = bot(slack)
     sink.handle(changed(DATA))
