@@ -7,7 +7,7 @@ others when a monitor is.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 from swirl.errors import SettingsError
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EmitterSettings", "MonitorSettings", "Settings", "WatchSettings"]
 
+_MOST = 1e9
+"""Of any number: 30 years in seconds, and what a thread can still be told to wait for."""
+_WANTED = {bool: "1 or 0", int: "a whole number", float: "a number", str: "a text"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -41,6 +44,15 @@ class Settings:
     def __post_init__(self) -> None:
         for spec in fields(self):
             value, above, least = getattr(self, spec.name), spec.metadata["above"], spec.metadata["least"]
+            if not _is_a(type(spec.default), value):
+                raise SettingsError(
+                    f"{spec.metadata['variable']} ({spec.name}) is {_shown(spec, value)}; "
+                    f"it must be {_WANTED[type(spec.default)]}"
+                )
+            if type(spec.default) in (int, float) and value > _MOST:
+                raise SettingsError(
+                    f"{spec.metadata['variable']} ({spec.name}) is {value!r}; it must be at most {_MOST:,.0f}"
+                )
             if above is not None and not value > above:
                 raise SettingsError(
                     f"{spec.metadata['variable']} ({spec.name}) is {value!r}; it must be above {above:g}"
@@ -75,8 +87,19 @@ def _parse(variable: str, text: str, kind: type) -> Any:
             return kind(text)
     except ValueError:
         pass
-    wanted = {bool: "1 or 0", int: "a whole number", float: "a number"}[kind]
-    raise SettingsError(f"{variable} is {text!r}; it must be {wanted}")
+    raise SettingsError(f"{variable} is {text!r}; it must be {_WANTED[kind]}")
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Whether a setting of this kind may have the value; its bounds are another matter."""
+    if kind in (bool, str):
+        return isinstance(value, kind)
+    numbers = (int, float) if kind is float else int
+    return isinstance(value, numbers) and not isinstance(value, bool)
+
+
+def _shown(spec: Field[Any], value: object) -> str:
+    return repr(value) if spec.repr else f"of type {type(value).__name__}"
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,31 @@ def test_an_unusable_value_is_told_with_its_variable(variable: str, text: str, m
         EmitterSettings.from_environment({variable: text})
 
 
+@pytest.mark.parametrize(
+    ("cls", "given"),
+    [
+        (MonitorSettings, {"window_seconds": float("inf")}),
+        (MonitorSettings, {"window_seconds": "10"}),
+        (MonitorSettings, {"calm_windows": 2.5}),
+        (EmitterSettings, {"flush_seconds": 1e12}),
+        (EmitterSettings, {"off": "yes"}),
+        (WatchSettings, {"http": 9464}),
+        (WatchSettings, {"slack_webhook": b"https://hooks.slack.com/secret"}),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_and_a_secret_is_not_quoted(
+    cls: type[Settings], given: dict[str, object]
+) -> None:
+    with pytest.raises(SettingsError, match=rf"SWIRL_.*{next(iter(given))}.*must be") as told:
+        cls(**given)
+    assert "secret" not in str(told.value)
+
+
+def test_an_infinite_time_in_the_environment_is_refused() -> None:
+    with pytest.raises(SettingsError, match="SWIRL_FLUSH_SECONDS"):
+        EmitterSettings.from_environment({"SWIRL_FLUSH_SECONDS": "inf"})
+
+
 def test_windows_are_whole_seconds() -> None:
     with pytest.raises(SettingsError, match="whole number of seconds"):
         MonitorSettings(window_seconds=1.5)
