@@ -19,6 +19,7 @@ __all__ = [
     "event_ms",
     "feature",
     "prediction",
+    "text",
 ]
 
 BUILT_IN_COUNTERS = frozenset(
@@ -91,7 +92,7 @@ def prediction(value: object) -> str | float | None:
     if kind is float or value is None:
         return value  # type: ignore[return-value]
     if isinstance(value, str):
-        return _text(value)
+        return text(value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return prediction(value.item())
     if isinstance(value, Enum):
@@ -132,7 +133,7 @@ def _number(value: object) -> float | None:
     raise TypeError(f"a {type(value).__name__} is neither a label nor a number")
 
 
-def _text(value: str) -> str:
+def text(value: str) -> str:
     """A text that keeps no huge value alive; what is cut is still longer than a label may be."""
     return str(value) if len(value) <= LABEL_LENGTH else str(value[: LABEL_LENGTH + 1])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swirl.errors import Invalid
 from swirl.sdk.hooks import invalid_reason
-from swirl.sdk.note import Note
+from swirl.sdk.note import Note, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -26,13 +26,21 @@ __all__ = ["failure", "wrap"]
 def failure(error: BaseException, *, records: int = 1) -> Note:
     """The note of a call that ended with an exception."""
     if isinstance(error, Invalid):
-        return Note(records=records, out=0, invalid=str(error.reason))
+        return Note(records=records, out=0, invalid=_reason(error))
     if isinstance(error, (StopIteration, StopAsyncIteration)):
         return Note(records=0, out=0)
     kind = type(error).__name__
     if isinstance(error, Exception) or kind == "CancelledError":
         return Note(records=records, out=0, error=kind)
     return Note(records=records, out=0)
+
+
+def _reason(error: Invalid) -> str:
+    try:
+        # One derived from Invalid need not have called its __init__.
+        return text(str(getattr(error, "reason", type(error).__name__)))
+    except Exception:  # noqa: BLE001 - a reason is whatever was given, and may fail to say what it is
+        return "invalid"
 
 
 def wrap(
@@ -174,7 +182,8 @@ class _Flow:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Run:
         """A call begins to run."""
-        given = (*args, *kwargs.values())
+        # Of their types, since asking a proxy of the user's for an attribute may raise.
+        given = map(type, (*args, *kwargs.values()))
         stream = self._source or any(hasattr(a, "__next__") or hasattr(a, "__anext__") for a in given)
         if not stream:
             _note(self.recorder, Note(out=0))

@@ -4,7 +4,7 @@ import datetime as dt
 import threading
 import tracemalloc
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swirl import Pipeline
+from swirl import Invalid, Pipeline
 from swirl.frame import Frame, decode
 from swirl.sdk.note import event_ms, feature, prediction
 from swirl.settings import EmitterSettings
 from swirl.sketch import OVERFLOW
 from tests.sdk.inbox import HandClock, threaded, wired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Nasty:
@@ -263,6 +266,56 @@ def test_keyboard_interrupt_in_a_stage_leaves_the_rest_in_order() -> None:
     assert ingest("go") == 1
     ads.emit_now()
     assert inbox.counters("ingest") == {"records": 2, "out": 1}
+
+
+class Unreadable:
+    """Fails when it is looked at."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("unreadable")
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError("outside of a request")
+
+
+class NoText(Invalid):
+    """A user's own kind of invalid, which does not call what it is derived from."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_an_invalid_of_whatever_kind_never_raises_anything_else() -> None:
+    pipeline, inbox = wired()
+
+    @pipeline.stage(on_invalid="drop")
+    def ingest(error: Exception) -> None:
+        raise error
+
+    for error in (NoText(), Invalid(Unreadable()), Invalid("x" * 1_000_000)):  # type: ignore[arg-type]
+        assert ingest(error) is None
+    waiting = pipeline._gate.recorders[0].buffer[2::3]
+    assert sum(len(note.invalid) for note in waiting) < 200
+    pipeline.emit_now()
+    reasons = inbox.category("ingest", "reason")
+    assert {"NoText": 1, "invalid": 1}.items() <= reasons.items()
+    assert sum(reasons.values()) == 3
+
+
+def test_a_generator_given_an_object_that_fails_when_looked_at_goes_on() -> None:
+    pipeline, inbox = wired()
+
+    @pipeline.stage
+    def ingest() -> int:
+        return 1
+
+    @pipeline.stage(after=ingest)
+    def split(request: object) -> Iterator[int]:
+        yield from range(3)
+
+    assert list(split(Unreadable())) == [0, 1, 2]
+    pipeline.emit_now()
+    assert inbox.counters("split") == {"records": 1, "out": 3}
 
 
 def test_64_threads_in_one_stage_count_exactly() -> None:
