@@ -13,10 +13,23 @@ import msgspec
 if TYPE_CHECKING:
     from swirl.frame import Definition
 
-__all__ = ["LENGTH", "History", "StageCounts", "WindowCounts"]
+__all__ = ["BUILT_IN", "LENGTH", "History", "StageCounts", "WindowCounts"]
 
 LENGTH = 192
 """How many windows are kept."""
+
+BUILT_IN = (
+    "records",
+    "invalid",
+    "errors",
+    "out",
+    "predictions",
+    "nulls",
+    "values",
+    "hook_errors",
+    "non_finite",
+)
+"""Names of counters that are not the user's own; so is every name with a colon."""
 
 
 class StageCounts(msgspec.Struct, omit_defaults=True):
@@ -35,6 +48,7 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
         counters: the user's own.
         reasons: invalid records by reason, the five commonest.
         error_types: errors by exception type, the five commonest.
+        hook_errors, non_finite: see :class:`swirl.frame.Slice`.
     """
 
     records: int = 0
@@ -50,6 +64,8 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
     counters: dict[str, float] = {}
     reasons: dict[str, int] = {}
     error_types: dict[str, int] = {}
+    hook_errors: int = 0
+    non_finite: int = 0
 
     @property
     def handled(self) -> int:
@@ -63,6 +79,16 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
         """
         return max(self.records - self.invalid - self.errors, min(self.out, self.records - self.errors))
 
+    def counter(self, name: str) -> float:
+        """A counter by its name, built in or the user's own; 0 where it did not count.
+
+        Example:
+            >>> counts = StageCounts(records=10, counters={"labels": 2.0})
+            >>> counts.counter("records"), counts.counter("labels"), counts.counter("latency")
+            (10.0, 2.0, 0.0)
+        """
+        return float(getattr(self, name)) if name in BUILT_IN else self.counters.get(name, 0.0)
+
 
 class WindowCounts(msgspec.Struct, omit_defaults=True):
     """One closed window of a pipeline.
@@ -71,8 +97,8 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
         start_ms: its start, event time.
         stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or
             zero.
-        drift: ``(stage, feature)`` as ``"stage/feature"`` -> standardised drift (a z by the null law).
-        heard: stage name -> emitters heard in the window.
+        drift: stage name -> feature -> standardised drift (a z by the null law).
+        heard: stage name -> emitters that were not missing when the window closed.
         known: stage name -> emitters that should have been heard (those that said goodbye excepted).
         lag_ms: log time minus newest event time when the window closed.
         whole: the window was covered to its full length.
@@ -81,7 +107,7 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
 
     start_ms: int
     stages: dict[str, dict[str, StageCounts]] = {}
-    drift: dict[str, float] = {}
+    drift: dict[str, dict[str, float]] = {}
     heard: dict[str, int] = {}
     known: dict[str, int] = {}
     lag_ms: int = 0

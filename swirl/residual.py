@@ -189,6 +189,8 @@ def _summed(parts: Sequence[StageCounts]) -> StageCounts:
         labels=_added([p.labels for p in parts]),
         nulls=sum(p.nulls for p in parts),
         values=sum(p.values for p in parts),
+        hook_errors=sum(p.hook_errors for p in parts),
+        non_finite=sum(p.non_finite for p in parts),
         latency=exp(sum(n * log(x) for n, x, _ in timed) / weight) if weight else 0.0,
         latency_spread=sum(n * s for n, _, s in timed) / weight if weight else 0.0,
         counters=_added([p.counters for p in parts]),

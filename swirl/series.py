@@ -16,7 +16,7 @@ output_ratio            ratio         passed on, of records that were neither in
 prediction_ratio        ratio         one label of all valid predictions
 null_ratio              ratio         null feature values of all
 ratio                   ratio         the user's own, of one stage or across two
-counter_level           level         the user's own counter per record, where no ratio uses it
+counter_level           level         the user's own counter per record, unless a ratio has it above the line
 latency_p50             level         median time per record, given the load
 latency_p95             positive      0.95 quantile of the time per record
 lag                     positive      log time minus event time when the window closed
@@ -31,13 +31,14 @@ count                   shown         the user's own counter per second
 from __future__ import annotations
 
 from math import exp, isfinite, log, nan
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from swirl.detector import Kind, Points
 from swirl.effect import SeriesKey
-from swirl.history import StageCounts, WindowCounts
+from swirl.history import BUILT_IN, StageCounts, WindowCounts
+from swirl.residual import total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from swirl.window import Tally, Window
 
 __all__ = [
-    "BUILT_IN",
     "FLOORS",
     "Measured",
     "SeriesTable",
@@ -57,15 +57,9 @@ __all__ = [
     "counter",
     "is_material",
     "measure",
-    "merge_counts",
     "merged_distribution",
     "show",
 ]
-
-BUILT_IN = frozenset(
-    {"records", "invalid", "errors", "out", "predictions", "nulls", "values", "hook_errors", "non_finite"}
-)
-"""Names of counters that are not the user's own; so is every name with a colon."""
 
 FLOORS: dict[str, tuple[float, float]] = {
     "records": (0.02, 0.0),
@@ -79,7 +73,6 @@ FLOORS: dict[str, tuple[float, float]] = {
 
 _RELATIVE_FLOOR = 0.01
 _TOP = 5
-_Count = TypeVar("_Count", int, float)
 
 
 class Measured(NamedTuple):
@@ -137,22 +130,29 @@ def is_material(key: SeriesKey, value: float, expected: float, *, accumulated: b
 
 
 def count_stage(tally: Tally) -> StageCounts:
-    """A tally reduced to the counts that history keeps."""
+    """A tally reduced to the counts that history keeps.
+
+    No part is larger than its whole, whatever a frame said: ratios rest on that.
+    """
     latency = tally.distributions.get("latency")
     middle = spread = 0.0
     if latency is not None and latency.count:
         middle = max(latency.quantile(0.5), 1e-9)
         spread = log(max(latency.quantile(0.75), 1e-9) / max(latency.quantile(0.25), 1e-9)) / 1.349
     own = {n: c for n, c in tally.counters.items() if n not in BUILT_IN and ":" not in n}
+    records, values = tally.count("records"), tally.count("values")
+    invalid = min(tally.count("invalid"), records)
     return StageCounts(
-        records=tally.count("records"),
-        invalid=tally.count("invalid"),
-        errors=tally.count("errors"),
+        records=records,
+        invalid=invalid,
+        errors=min(tally.count("errors"), records - invalid),
         out=tally.count("out"),
         predictions=tally.count("predictions"),
         labels=dict(tally.labels("label")),
-        nulls=tally.count("nulls"),
-        values=tally.count("values"),
+        nulls=min(tally.count("nulls"), values),
+        values=values,
+        hook_errors=tally.count("hook_errors"),
+        non_finite=tally.count("non_finite"),
         latency=middle,
         latency_spread=spread,
         counters=own,
@@ -165,28 +165,10 @@ def _top(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_TOP])
 
 
-def merge_counts(versions: Mapping[str, StageCounts]) -> StageCounts:
-    """All versions of a stage together; latency is that of the version with the most records."""
-    if len(versions) == 1:
-        return next(iter(versions.values()))
-    total = StageCounts()
-    if not versions:
-        return total
-    for version in sorted(versions):
-        part = versions[version]
-        for name in ("records", "invalid", "errors", "out", "predictions", "nulls", "values"):
-            setattr(total, name, getattr(total, name) + getattr(part, name))
-        total.labels = _added(total.labels, part.labels)
-        total.counters = _added(total.counters, part.counters)
-    most = max(sorted(versions), key=lambda version: versions[version].records)
-    total.latency, total.latency_spread = versions[most].latency, versions[most].latency_spread
-    return total
-
-
-def _added(left: Mapping[str, _Count], right: Mapping[str, _Count]) -> dict[str, _Count]:
+def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
     merged = dict(left)
-    for name, count in right.items():
-        merged[name] = merged[name] + count if name in merged else count
+    for label, count in right.items():
+        merged[label] = merged.get(label, 0) + count
     return merged
 
 
@@ -268,7 +250,7 @@ def measure(
 ) -> Iterator[Measured]:
     """The points of a closed window, to be judged."""
     inputs, loads = models
-    stages = {stage: merge_counts(versions) for stage, versions in now.stages.items()}
+    stages = {stage: total(now, stage) for stage in now.stages}
     tallies = window.by_stage()
     numerators = {ratio.numerator for ratio in definition.ratios}
     for stage in definition.stages:
@@ -378,9 +360,7 @@ def _drift_key(stage: str, name: str) -> SeriesKey:
 def counter(stages: Mapping[str, StageCounts], place: tuple[str, str]) -> float:
     """A counter of a stage, built in or the user's own."""
     counts = stages.get(place[0])
-    if counts is None:
-        return 0.0
-    return float(getattr(counts, place[1])) if place[1] in BUILT_IN else counts.counters.get(place[1], 0.0)
+    return counts.counter(place[1]) if counts is not None else 0.0
 
 
 def _ratio(ratio: RatioDefinition, stages: Mapping[str, StageCounts]) -> Iterator[Measured]:
@@ -405,7 +385,7 @@ def show(
         judged: what a person sees of the judged series in this window.
         exposure_s: seconds of the window that were covered, above 0.
     """
-    stages = {stage: merge_counts(versions) for stage, versions in now.stages.items()}
+    stages = {stage: total(now, stage) for stage in now.stages}
     ratios = {ratio.numerator: ratio for ratio in reversed(definition.ratios)}
     for stage in definition.stages:
         name, counts = stage.name, stages.get(stage.name) or StageCounts()

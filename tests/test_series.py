@@ -10,8 +10,8 @@ import pytest
 from swirl.detector import Kind
 from swirl.effect import SeriesKey
 from swirl.frame import Definition, RatioDefinition, Slice, StageDefinition, Summary
-from swirl.history import StageCounts, WindowCounts
-from swirl.series import Measured, SeriesTable, count_stage, is_material, measure, merge_counts, show
+from swirl.history import WindowCounts
+from swirl.series import Measured, SeriesTable, count_stage, is_material, measure, show
 from swirl.sketch import Distribution
 from swirl.window import Tally, Window
 
@@ -176,12 +176,35 @@ def test_only_the_commonest_reasons_are_kept() -> None:
     assert list(count_stage(tally).reasons) == ["9", "8", "7", "6", "5"]
 
 
-def test_merging_versions_takes_the_latency_of_the_one_with_most_records() -> None:
-    both = merge_counts(
-        {"1": StageCounts(records=1, latency=5.0), "2": StageCounts(records=9, latency=0.1, labels={"a": 1})}
-    )
-    assert (both.records, both.latency, both.labels) == (10, 0.1, {"a": 1})
-    assert merge_counts({}).records == 0
+def test_no_part_is_larger_than_its_whole_whatever_a_frame_says() -> None:
+    tally = Tally()
+    tally.add(Slice("s", "", 0, {"records": 10, "invalid": 15, "errors": 4, "nulls": 3, "values": 2}))
+    counts = count_stage(tally)
+    assert (counts.invalid, counts.errors, counts.nulls) == (10, 0, 2)
+    tally.add(Slice("s", "", 0, {"records": 7}))
+    assert (count_stage(tally).invalid, count_stage(tally).errors) == (15, 2)
+
+
+@pytest.mark.parametrize("counter", ["hook_errors", "non_finite"])
+def test_a_ratio_may_be_of_any_counter_that_swirl_keeps(counter: str) -> None:
+    graph = Definition((INGEST,), (RatioDefinition("odd", ("ingest", counter), ("ingest", "records")),))
+    found = points(Slice("ingest", "1", 0, {"records": 10, counter: 3}), graph=graph)
+    assert found["ingest", "ratio", "odd"][2:4] == (3, 10)
+
+
+def test_the_versions_of_a_stage_are_judged_together() -> None:
+    parts = [
+        Slice("classify", v, 0, {"records": n, "out": n, "predictions": n}, {"label": {"yes": n - 1}})
+        for v, n in (("1", 10), ("2", 30))
+    ]
+    assert points(*parts)["classify", "prediction_ratio", "yes"][2:4] == (38, 40)
+
+
+def test_a_counter_below_the_line_of_a_ratio_is_judged_by_itself() -> None:
+    graph = Definition((INGEST,), (RatioDefinition("r", ("ingest", "clicks"), ("ingest", "ads")),))
+    found = points(Slice("ingest", "1", 0, {"records": 10, "clicks": 3, "ads": 5}), graph=graph)
+    assert found["ingest", "counter_level", "ads"].value == 0.5
+    assert ("ingest", "counter_level", "clicks") not in found
 
 
 def test_the_table_keeps_rows_and_refuses_what_is_beyond_the_cap() -> None:

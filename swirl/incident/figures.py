@@ -116,30 +116,25 @@ def value_of(figure: Figure, windows: Sequence[WindowCounts], window_ms: int) ->
     if metric == "emitters":
         return float(np.median([w.heard.get(stage, 0) for w in windows]))
     if metric == "drift":
-        z = [w.drift[f"{stage}/{label}"] for w in windows if f"{stage}/{label}" in w.drift]
+        z = [w.drift[stage][label] for w in windows if label in w.drift.get(stage, {})]
         return max(float(np.median(z)), 0.0) if z else float("nan")
     counts = [total(w, stage) for w in windows if metric not in _RATES or w.whole] or [
         total(w, stage) for w in windows
     ]
     if metric in _RATES:
-        return sum(_counted(c, metric, label) for c in counts) / len(counts) * 1000 / window_ms
+        counter = label if metric == "count" else metric
+        return sum(c.counter(counter) for c in counts) / len(counts) * 1000 / window_ms
     if metric == "latency_p50":
         timed = [c.latency for c in counts if c.latency > 0]
         return float(np.median(timed)) if timed else float("nan")
     return _ratio(counts, metric, label)
 
 
-def _counted(counts: StageCounts, metric: str, label: str) -> float:
-    if metric == "count":
-        return counts.counters.get(label, float(getattr(counts, label, 0)))
-    return float(getattr(counts, metric))
-
-
 def _ratio(counts: Sequence[StageCounts], metric: str, label: str) -> float:
     if metric == "prediction_ratio":
         pairs = [(c.labels.get(label, 0), c.predictions) for c in counts]
     elif metric == "output_ratio":
-        pairs = [(c.out, c.records - c.invalid - c.errors) for c in counts]
+        pairs = [(c.out, c.handled) for c in counts]
     elif metric == "null_ratio":
         pairs = [(c.nulls, c.values) for c in counts]
     else:

@@ -76,22 +76,17 @@ class Residuals:
         self.usable = np.array([w.whole or _silent(w) for w in self.windows], dtype=np.bool_)
 
     def column(self, stage: str, name: str) -> NDArray[np.float64]:
-        """A counter of a stage by window, shape ``(size,)``."""
+        """A number of a stage's counts by window, shape ``(size,)``."""
         return np.array([getattr(c, name) for c in self.counts[stage]], dtype=np.float64)
 
     def counter(self, stage: str, name: str) -> NDArray[np.float64]:
         """A counter of a stage, built in or the user's own."""
-        if name in _BUILT_IN:
-            return self.column(stage, name)
-        return np.array([c.counters.get(name, 0.0) for c in self.counts[stage]], dtype=np.float64)
+        return np.array([c.counter(name) for c in self.counts[stage]], dtype=np.float64)
 
     @property
     def evidence(self) -> list[WindowCounts]:
         """The windows of the evidence."""
         return self.windows[self.span.first : self.span.stop]
-
-
-_BUILT_IN = frozenset({"records", "invalid", "errors", "out", "predictions", "nulls", "values"})
 
 
 def span_of(windows: Sequence[WindowCounts], onset_ms: int) -> Span | None:
@@ -243,9 +238,7 @@ def _transfers(found: Residuals, stage: StageDefinition) -> Generator[None, None
         found.series[SeriesKey(name, "invalid_ratio")] = Ratio(invalid, records, found.span)
     found.series[SeriesKey(name, "error_ratio")] = Ratio(errors, records - invalid, found.span)
     yield
-    # Invalid records that are passed on all the same count as handled: see StageCounts.handled.
-    handled = np.maximum(records - invalid - errors, np.minimum(out, records - errors))
-    passed_on = _ratio_or_level(found, out, handled)
+    passed_on = _ratio_or_level(found, out, found.column(name, "handled"))
     if passed_on is not None:
         found.series[SeriesKey(name, "output_ratio")] = passed_on
     values = found.column(name, "values")
@@ -277,19 +270,18 @@ def _labels(found: Residuals, stage: str) -> Generator[None, None, None]:
 
 
 def _features(found: Residuals, stage: StageDefinition) -> Generator[None, None, None]:
-    prefix = f"{stage.name}/"
-    names = sorted({key for w in found.windows for key in w.drift if key.startswith(prefix)})
+    drift = [w.drift.get(stage.name, {}) for w in found.windows]
     yield
     members = []
-    for key in names:
+    for name in sorted({name for part in drift for name in part}):
         # Already in sigmas of its null law; rows that come in clusters make it larger, so the baseline counts
         # too.
         level = Level(
-            np.array([w.drift.get(key, nan) for w in found.windows]),
+            np.array([part.get(name, nan) for part in drift]),
             found.span,
             floor=1.0,
             clip=_LARGE,
-            label=key.removeprefix(prefix),
+            label=name,
         )
         level.centre = max(level.centre, 0.0)
         if level.known:
@@ -335,7 +327,7 @@ def latency_floor(usual: float) -> tuple[float, float]:
 def _custom(found: Residuals, stage: str) -> Generator[None, None, None]:
     """The user's ratios whose numerator the stage counts, and its other counters per record."""
     members = []
-    used = {r.numerator for r in found.definition.ratios} | {r.denominator for r in found.definition.ratios}
+    used = {r.numerator for r in found.definition.ratios}
     for ratio in found.definition.ratios:
         if ratio.numerator[0] == stage and ratio.denominator[0] in found.counts:
             member = _ratio_or_level(

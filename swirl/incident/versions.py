@@ -207,13 +207,12 @@ _NOTHING = StageCounts()
 
 
 def _counts(metric: str, label: str, c: StageCounts) -> tuple[float, float]:
-    handled = c.records - c.invalid - c.errors
     if metric == "invalid_ratio":
         return c.invalid, c.records
     if metric == "error_ratio":
         return c.errors, c.records - c.invalid
     if metric == "output_ratio":
-        return c.out, handled
+        return c.out, c.handled
     return c.labels.get(label, 0), c.predictions
 
 

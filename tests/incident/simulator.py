@@ -569,7 +569,7 @@ class _Simulation:
                 if seen["records"][version, t] > 0
             }
             if s.features and np.isfinite(seen["drift"][t]) and seen["heard"][t]:
-                window.drift[f"{s.name}/x"] = float(seen["drift"][t])
+                window.drift[s.name] = {"x": float(seen["drift"][t])}
         return window
 
 
