@@ -134,10 +134,10 @@ class Tally:
         for name, count in piece.counters.items():
             counters[name] = counters.get(name, 0) + count
         for name, counts in piece.categories.items():
-            mine = self.categories.get(name)
-            if mine is None:
-                mine = self.categories[name] = Categories(_LABELS)
-            mine.add(counts)
+            known = self.categories.get(name)
+            if known is None:
+                known = self.categories[name] = Categories(_LABELS)
+            known.add(counts)
         unreadable = 0
         for name, summary in piece.distributions.items():
             try:
@@ -145,15 +145,10 @@ class Tally:
             except ValueError:
                 unreadable += 1
                 continue
-            self._merge(name, other)
+            mine = self.distributions.setdefault(name, other)
+            if mine is not other:
+                mine.merge(other)
         return unreadable
-
-    def _merge(self, name: str, other: Distribution) -> None:
-        mine = self.distributions.get(name)
-        if mine is None:
-            self.distributions[name] = other
-        else:
-            mine.merge(other)
 
     def count(self, name: str) -> int:
         """A built-in counter, which is whole."""
@@ -191,18 +186,16 @@ class Window:
         start_ms: event time.
         tallies: ``(stage, version)`` -> what was counted.
         coverage: which part of it emitters have made complete.
-        heard: emitters that covered any of it.
         revision: how often it was told.
         revised: late records have come since it was told last.
     """
 
-    __slots__ = ("coverage", "heard", "revised", "revision", "start_ms", "tallies")
+    __slots__ = ("coverage", "revised", "revision", "start_ms", "tallies")
 
     def __init__(self, start_ms: int) -> None:
         self.start_ms = start_ms
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.coverage = Coverage()
-        self.heard: set[bytes] = set()
         self.revision = 0
         self.revised = False
 
@@ -212,11 +205,6 @@ class Window:
         if tally is None:
             tally = self.tallies[piece.stage, piece.version] = Tally()
         return tally.add(piece)
-
-    def cover(self, emitter: bytes, start_ms: int, end_ms: int) -> None:
-        """An emitter has told all it knows of ``[start_ms, end_ms)``, already cut to this window."""
-        self.coverage.add(start_ms, end_ms)
-        self.heard.add(emitter)
 
     def by_stage(self) -> dict[str, dict[str, Tally]]:
         """Stage -> version -> tally, in order of names."""
@@ -228,14 +216,7 @@ class Window:
     def snapshot(self) -> list[Any]:
         """Of types that MessagePack knows."""
         tallies = [[stage, version, tally.snapshot()] for (stage, version), tally in self.tallies.items()]
-        return [
-            self.start_ms,
-            tallies,
-            self.coverage.intervals,
-            sorted(self.heard),
-            self.revision,
-            self.revised,
-        ]
+        return [self.start_ms, tallies, self.coverage.intervals, self.revision, self.revised]
 
     @classmethod
     def restore(cls, data: list[Any]) -> Window:
@@ -243,5 +224,5 @@ class Window:
         self = cls(data[0])
         self.tallies = {(stage, version): Tally.restore(tally) for stage, version, tally in data[1]}
         self.coverage = Coverage((start, end) for start, end in data[2])
-        self.heard, self.revision, self.revised = set(data[3]), data[4], data[5]
+        self.revision, self.revised = data[3], data[4]
         return self

@@ -32,8 +32,8 @@ _PIPELINES = 10_000
 def default_detectors(settings: MonitorSettings) -> dict[Kind, tuple[Detector, ...]]:
     """The detectors that judge each kind of series where nobody says otherwise."""
     found = detectors()
-    change = found["change"](warm_up=settings.warm_up_windows)  # type: ignore[call-arg] # of the built-in detector
-    silence, drift = found["silence"](), found["drift"](warm_up=settings.warm_up_windows)  # type: ignore[call-arg]
+    built_in = ("change", "silence", "drift")
+    change, silence, drift = (found[name](warm_up=settings.warm_up_windows) for name in built_in)  # type: ignore[call-arg] # all three have it
     return {
         Kind.RATE: (change, silence),
         Kind.RATIO: (change,),
@@ -134,8 +134,8 @@ class Monitor:
         """Go on from a snapshot.
 
         Raises:
-            SnapshotError: it is damaged, or of a version that this Swirl does not know. The monitor is
-                unchanged.
+            SnapshotError: it is damaged, of a version that this Swirl does not know, or of windows of
+                another length. The monitor is unchanged.
         """
         try:
             state: dict[str, Any] = msgspec.msgpack.decode(snapshot)
@@ -144,6 +144,8 @@ class Monitor:
             for name, data in state["pipelines"].items() if known else ():
                 pipelines[name] = self._new(name)
                 pipelines[name].restore(data)
+        except SnapshotError:
+            raise
         except Exception as error:
             raise SnapshotError(f"the snapshot is damaged: {error}") from error
         if not known:

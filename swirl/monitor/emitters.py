@@ -75,14 +75,22 @@ class Emitters:
                 known.stages.append(piece.stage)
         return True
 
-    def notice_silence(self, log_ms: int) -> None:
-        """Let newcomers take the place of the silent, and forget those that are long gone."""
+    def notice_silence(self, log_ms: int) -> bool:
+        """Let newcomers take the place of the silent, and forget those that are long gone.
+
+        Returns:
+            Whether anyone who was expected is expected no more.
+        """
+        fewer = False
         for key, emitter in sorted(self.known.items(), key=lambda item: (item[1].last_ms, item[0])):
             silent_ms = log_ms - emitter.last_ms
             if silent_ms > (_FORGET_GONE_MS if emitter.gone else _FORGET_MS):
                 del self.known[key]
+                fewer = fewer or not emitter.gone
             elif not emitter.gone and silent_ms > self.silence_ms:
                 self._replace(emitter, log_ms)
+                fewer = fewer or emitter.gone
+        return fewer
 
     def _replace(self, silent: Emitter, log_ms: int) -> None:
         newcomers = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, WindowClosed
+from swirl.errors import SnapshotError
 from swirl.frame import Definition, Frame, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.life import Anomaly, Incidents
@@ -61,6 +62,8 @@ class PipelineMonitor:
         self._definitions: dict[bytes, Definition] = {}
         self._definition = Definition(())
         self._next_ms = -1
+        self._resting = True
+        """Nobody has begun, or everyone has said goodbye and all is told."""
         self._open: dict[int, Window] = {}
         self._closed: dict[int, tuple[Window, WindowClosed]] = {}
         self._windows_closed = 0
@@ -79,16 +82,18 @@ class PipelineMonitor:
         """Fold one record of the log; yields now and then, so that an engine may pause."""
         effects: list[Effect] = []
         self._log_ms = log_ms
-        resting = not self._open and not self._emitters.expected()
+        self._resting = self._resting or not (self._open or self._emitters.expected())
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
             self._define(record)
-            if resting and not self._clock.is_future(log_ms, record.covers[1]):
+            # Who begins with a clock that runs ahead begins when it is right.
+            if self._resting and not self._clock.is_future(log_ms, record.covers[1]):
                 self._begin(record)
             yield from self._merge(log_ms, record)
-        self._emitters.notice_silence(log_ms)
+        if self._emitters.notice_silence(log_ms):
+            self._redefine()
         # Once everyone has said goodbye and all is told, time stands still.
-        goes_on = bool(self._open) or self._emitters.expected()
+        goes_on = not self._resting and (bool(self._open) or self._emitters.expected())
         watermark = self._clock.passed(log_ms) if goes_on else self._clock.watermark_ms
         if self._has_to_close(watermark):
             effects += self._revise()
@@ -101,8 +106,17 @@ class PipelineMonitor:
         if frame.definition is not None and fresh:
             self._definitions[frame.definition_hash] = frame.definition
         if fresh or frame.goodbye:
-            self._definition = self._united()
-            self._history.definition = self._definition
+            self._redefine()
+
+    def _redefine(self) -> None:
+        self._definition = self._history.definition = self._united()
+        after = {stage.name: tuple(dict.fromkeys(stage.after)) for stage in self._definition.stages}
+        inputs, loads = self._models
+        # A stage with other parents is another stage: what it received from the old ones says nothing.
+        self._models = (
+            {n: model for n, model in inputs.items() if after.get(n) == tuple(p for p, _ in model.parents)},
+            {n: model for n, model in loads.items() if n in after},
+        )
 
     def _united(self) -> Definition:
         """The graph of all emitters that are there; where two define a stage, the newer definition counts."""
@@ -133,11 +147,12 @@ class PipelineMonitor:
             oldest, min([start, *(piece.bucket_ms for piece in frame.slices if piece.bucket_ms > oldest)])
         )
         self._next_ms = max(self._next_ms, first - first % self.window_ms)
+        self._resting = False
 
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
         start, end = frame.covers
         if self._clock.heard(log_ms, end):
-            self._cover(frame.emitter, start, end)
+            self._cover(start, end)
         late = self._health.late_records
         for piece in frame.slices:
             self._totals.add(piece)
@@ -153,7 +168,7 @@ class PipelineMonitor:
         start = event_ms - event_ms % self.window_ms
         if self._clock.is_future(log_ms, event_ms):
             return None, "future"
-        if start >= self._next_ms >= 0:
+        if start >= self._next_ms and not self._resting:
             return self._open.setdefault(start, Window(start)), ""
         if start in self._closed:
             window = self._closed[start][0]
@@ -161,12 +176,12 @@ class PipelineMonitor:
             return window, "revised"
         return None, "closed"
 
-    def _cover(self, emitter: bytes, start_ms: int, end_ms: int) -> None:
+    def _cover(self, start_ms: int, end_ms: int) -> None:
         size = self.window_ms
         first = max(start_ms, self._next_ms, end_ms - _LONGEST_GAP * size)
         for start in range(first - first % size, end_ms, size):
             window = self._open.setdefault(start, Window(start))
-            window.cover(emitter, max(first, start), min(end_ms, start + size))
+            window.coverage.add(max(first, start), min(end_ms, start + size))
 
     # -- windows that end
 
@@ -327,7 +342,9 @@ class PipelineMonitor:
             "emitters": self._emitters.snapshot(),
             "definitions": [[key, builtins(value)] for key, value in self._definitions.items()],
             "definition": builtins(self._definition),
+            "window_ms": self.window_ms,
             "next": self._next_ms,
+            "resting": self._resting,
             "log": self._log_ms,
             "open": [window.snapshot() for window in self._open.values()],
             "closed": [[window.snapshot(), builtins(closed)] for window, closed in self._closed.values()],
@@ -342,7 +359,16 @@ class PipelineMonitor:
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        """Take what ``snapshot`` gave. Settings are the present ones."""
+        """Take what ``snapshot`` gave. Settings are the present ones.
+
+        Raises:
+            SnapshotError: its windows are of another length: nothing that was learnt from them holds.
+        """
+        if data["window_ms"] != self.window_ms:
+            raise SnapshotError(
+                f"the snapshot has windows of {data['window_ms']} ms, the settings say {self.window_ms} ms; "
+                "keep the old length, or begin with an empty state"
+            )
         clock = msgspec.convert(data["clock"], EventClock)
         self._clock.newest_ms, self._clock.moved_ms, self._clock.watermark_ms = (
             clock.newest_ms,
@@ -353,6 +379,7 @@ class PipelineMonitor:
         self._definitions = {key: msgspec.convert(value, Definition) for key, value in data["definitions"]}
         self._definition = self._history.definition = msgspec.convert(data["definition"], Definition)
         self._next_ms, self._log_ms, self._windows_closed = data["next"], data["log"], data["windows"]
+        self._resting = data["resting"]
         self._open = {window[0]: Window.restore(window) for window in data["open"]}
         for window, closed in data["closed"]:
             self._closed[window[0]] = (Window.restore(window), msgspec.convert(closed, WindowClosed))

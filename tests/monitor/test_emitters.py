@@ -73,7 +73,8 @@ def test_goodbye_means_that_silence_means_nothing(emitters: Emitters, health: He
 def test_a_newcomer_takes_the_place_of_one_that_fell_silent(emitters: Emitters, health: Health) -> None:
     emitters.accept(frame(A, 1), 0, health)
     emitters.accept(frame(B, 1), 1_000, health)
-    emitters.notice_silence(10_500)
+    assert emitters.notice_silence(10_500)
+    assert not emitters.notice_silence(10_501)
     assert emitters.by_stage(10_500) == ({"ingest": 1}, {"ingest": 1})
     assert emitters.known[A].gone
 

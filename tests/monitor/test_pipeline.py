@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from swirl.effect import State, WindowClosed
+from swirl.errors import SnapshotError
 from swirl.frame import (
     Definition,
     Frame,
@@ -306,3 +307,76 @@ def test_event_times_of_1970_are_late_and_harmless() -> None:
     closed = log.frame((1_000, 2_000), records(1_000), records(-START, 4))
     assert starts(closed) == [1_000]
     assert closed[-1].health.late_records == {"closed": 4}
+
+
+def test_a_first_frame_from_the_future_does_not_keep_the_pipeline_from_beginning() -> None:
+    log = Log(skew_seconds=60)
+    assert log.frame((90_000, 91_000), records(90_000), log_ms=1_000) == []
+    assert log.tick(9_000) == []
+    closed = log.frame((9_000, 10_000), records(9_000))
+    assert starts(closed) == [9_000]
+    assert value(closed[0], "a", "records") == 10
+
+
+def test_a_newcomer_from_the_future_leaves_the_rest_between_two_runs_as_it_is() -> None:
+    log = Log(skew_seconds=60)
+    log.frame((0, 1_000), records(0), goodbye=True)
+    assert log.frame((90_000, 91_000), records(20_000), log_ms=20_000, emitter=B) == []
+    assert log.tick(30_000) == []
+    assert starts(log.frame((30_000, 31_000), records(30_000), emitter=B)) == [30_000]
+
+
+def test_a_stage_leaves_the_graph_when_a_newcomer_takes_the_place_of_its_silent_emitter() -> None:
+    log = Log()
+    other = Definition((StageDefinition("b"),))
+    log.frame((0, 1_000), records(0))
+    for second in range(1, 9):
+        closed = log.frame(
+            (second * 1_000, second * 1_000 + 1_000),
+            records(second * 1_000, stage="b"),
+            emitter=B,
+            definition=other if second == 1 else None,
+            definition_hash=definition_hash(other),
+        )
+    assert [stage.name for stage in closed[-1].definition.stages] == ["b"]
+
+
+def test_the_input_of_a_stage_is_not_judged_by_parents_that_it_has_no_more() -> None:
+    log = Log()
+    for second in range(20):
+        n = 90 + second % 7
+        log.frame(
+            (second * 1_000, second * 1_000 + 1_000),
+            records(second * 1_000, n),
+            records(second * 1_000, n, stage="b"),
+        )
+    renamed = Definition((StageDefinition("first"), StageDefinition("b", ("first",))))
+    log.frame((20_000, 20_500), emitter=A, goodbye=True)
+    closed = log.frame(
+        (20_000, 21_000),
+        records(20_000, stage="first"),
+        records(20_000, stage="b"),
+        emitter=B,
+        definition=renamed,
+        definition_hash=definition_hash(renamed),
+    )[-1]
+    point = closed.point("b", "input_ratio")
+    assert point is not None
+    assert isnan(point.value)
+
+
+def test_a_snapshot_of_windows_of_another_length_is_refused() -> None:
+    log = Log()
+    log.frame((0, 1_000), records(0))
+    other = Monitor(MonitorSettings(window_seconds=2))
+    with pytest.raises(SnapshotError, match=r"windows of 1000 ms.*2000 ms"):
+        other.restore(log.monitor.snapshot())
+    assert other.pipelines == ()
+
+
+def test_a_summary_that_is_no_number_does_not_spoil_the_total() -> None:
+    log = Log()
+    for second, total in enumerate((0.5, float("nan"), float("inf"), 0.25)):
+        piece = Slice("a", "1", second * 1_000, {"records": 1}, {}, {"latency": Summary(1, total, b"junk")})
+        closed = log.frame((second * 1_000, second * 1_000 + 1_000), piece)
+    assert closed[-1].totals["a"]["1"].latency_seconds == 0.75
