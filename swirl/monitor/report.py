@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import nan
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -156,8 +156,9 @@ class RunningTotals:
         for name, kept in (("reason", total.reasons), ("error", total.error_types), ("label", total.labels)):
             if name in piece.categories:
                 self._count(kept, piece.categories[name])
-        if "latency" in piece.distributions:
-            total.latency_seconds += piece.distributions["latency"].total
+        latency = piece.distributions.get("latency")
+        if latency is not None and isfinite(latency.total):
+            total.latency_seconds += latency.total
 
     def _count(self, kept: dict[str, int], counts: Mapping[str, int]) -> None:
         for label, count in counts.items():
