@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from swirl.budget import WEEK_MS
 from swirl.detector import Kind, Points, Scores
 from swirl.effect import SeriesKey, State
 from swirl.series import Measured, SeriesTable, is_material
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from swirl.detector import Bank, Detector
 
 __all__ = ["Alarm", "Judge", "Judged"]
-
-WEEK_MS = 7 * 24 * 3_600_000
 
 
 class Alarm(NamedTuple):
@@ -57,7 +56,7 @@ class Judge:
     """The banks of one pipeline.
 
     Args:
-        detectors: which detectors judge a kind, in order; the first one's limits are those that are shown.
+        detectors: which detectors judge a kind, in order; what the first one expects is shown.
         table: which series there are.
         false_alarms_a_week: the budget of the pipeline.
         window_ms: length of its windows.
@@ -242,7 +241,7 @@ class Judge:
             self._banks[kind] = [
                 detector.build(kind, state) for detector, state in zip(built, states, strict=True)
             ]
-        self.held = {SeriesKey(*key) for key in data["held"]}
+        self.held = {key for held in data["held"] if (key := SeriesKey(*held)) in self.table}
         self._refreshed_at = data["refreshed"]
 
 
@@ -252,10 +251,11 @@ def _select(points: Points, rows: NDArray[np.intp]) -> Points:
 
 
 def _combined(scores: Sequence[Scores]) -> Scores:
-    """Several detectors of one kind: any of them may raise the alarm, the first one's limits are shown."""
+    """Several detectors of one kind: any of them may raise the alarm, so the nearest limits are shown."""
     first = scores[0]
     if len(scores) == 1:
         return first
+    low, high = first.low, first.high
     evidence, alarm, loud, accumulated, since = (
         first.evidence,
         first.alarm,
@@ -265,6 +265,7 @@ def _combined(scores: Sequence[Scores]) -> Scores:
     )
     for other in scores[1:]:
         louder = other.evidence > evidence
+        low, high = np.fmax(low, other.low), np.fmin(high, other.high)
         since = np.where(louder, other.since_ms, since)
         accumulated = np.where(louder, other.accumulated, accumulated)
         evidence, alarm, loud = np.maximum(evidence, other.evidence), alarm | other.alarm, loud | other.loud
@@ -272,8 +273,8 @@ def _combined(scores: Sequence[Scores]) -> Scores:
         first.value,
         evidence,
         first.expected,
-        first.low,
-        first.high,
+        low,
+        high,
         alarm,
         loud,
         accumulated,
