@@ -29,6 +29,8 @@ LABEL_LENGTH = 80
 LARGEST = 3.4e38
 """Beyond this a number does not fit the digest's 32-bit floats."""
 _MAX_K = 1000
+_MOST = 1 << 32
+"""The digest counts what it keeps together in 32 bits, and would begin at 0 again."""
 
 
 class Distribution:
@@ -82,8 +84,8 @@ class Distribution:
         return left_out
 
     def merge(self, other: Distribution) -> None:
-        """Add what another summary has seen."""
-        if other.count:
+        """Add what another summary has seen, as long as both together stay below 2**32 numbers."""
+        if other.count and self.count + other.count < _MOST:
             self._digest.merge(other._digest)
             self.count += other.count
             self.total += other.total
@@ -128,15 +130,15 @@ class Distribution:
         """Read what :meth:`encode` wrote.
 
         Raises:
-            ValueError: the bytes are no digest, or one of other size or count, or hold values that are not
-                finite.
+            ValueError: the bytes are no digest, or one of other size or count, or of too many numbers, or
+                hold values that are not finite.
         """
         self = cls.__new__(cls)
         try:
             self._digest = datasketches.tdigest_float.deserialize(digest)
         except (IndexError, ValueError, RuntimeError, MemoryError) as error:
             raise ValueError(f"not a t-digest: {error}") from None
-        if self._digest.k > _MAX_K or self._digest.get_total_weight() != count:
+        if self._digest.k > _MAX_K or count >= _MOST or self._digest.get_total_weight() != count:
             raise ValueError("the t-digest does not belong to its count")
         ends = (self._digest.get_min_value(), self._digest.get_max_value()) if count else (0.0, 0.0)
         if not (np.isfinite(total) and -LARGEST <= ends[0] <= ends[1] <= LARGEST):

@@ -109,3 +109,13 @@ def test_the_overflow_label_takes_no_place() -> None:
     c = Categories(1)
     c.add([("(other)", 2), ("a", 1), ("b", 1)])
     assert c.counts == {"(other)": 3, "a": 1}
+
+
+def test_a_summary_takes_no_more_numbers_than_its_digest_can_count() -> None:
+    d = of(np.random.default_rng(1).normal(size=1000))
+    half = d.rank(0.0)
+    for _ in range(40):
+        d.merge(d.copy())
+    assert 1 << 31 < d.count < 1 << 32
+    assert d.rank(0.0) == pytest.approx(half, abs=0.02)
+    assert Distribution.decode(d.count, d.total, d.encode()).count == d.count
