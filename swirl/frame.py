@@ -255,6 +255,8 @@ def _check(frame: Frame) -> None:
     times = [start, end, frame.sent_ms, *(s.bucket_ms for s in frame.slices)]
     if not (start <= end and all(0 <= t < _LATEST_MS for t in times)):
         raise FrameError("values", "times outside [0, 2**53) milliseconds, or an end before its start")
+    if not (0 <= frame.dropped < _LATEST_MS and 0 <= frame.failed < _LATEST_MS):
+        raise FrameError("values", "a count of what was lost is negative or absurd")
     if len(frame.emitter) != 16 or not 0 < frame.sequence < _LATEST_MS or not frame.pipeline:
         raise FrameError("values", "no pipeline, an emitter id that is not 16 bytes, or a sequence below 1")
     for piece in frame.slices:

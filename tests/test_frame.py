@@ -136,6 +136,12 @@ def test_the_hash_stands_for_the_definition() -> None:
     assert len(definition_hash(other)) == 16
 
 
+@pytest.mark.parametrize("given", [{"dropped": -1}, {"dropped": 1 << 63}, {"failed": 1 << 63}])
+def test_absurd_counts_of_what_was_lost_are_refused(given: dict[str, int]) -> None:
+    with pytest.raises(FrameError, match="lost"):
+        decode(encode(msgspec.structs.replace(FRAME, **given)))
+
+
 def refused_or_read(payload: bytes) -> str:
     try:
         decode(payload)
