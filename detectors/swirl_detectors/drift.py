@@ -99,8 +99,12 @@ class _Row:
         """The sample and those before it that were too small; None while all is too small."""
         if self.pending is not None:
             sample = _merged(self.pending, sample)
-        self.pending = None if _count(sample) >= least else sample
-        return sample if self.pending is None else None
+        if _count(sample) >= least:
+            self.pending = None
+            return sample
+        # Late records may still change the window that the sample is of.
+        self.pending = sample.copy() if isinstance(sample, Distribution) else dict(sample)
+        return None
 
     def compare(self, sample: Sample) -> tuple[float, float, int] | None:
         """Index, chance and degrees of freedom of a sample; None if it is of another sort."""

@@ -112,7 +112,6 @@ class SilenceBank:
         if kind is not Kind.RATE:
             raise ValueError(f"the silence detector judges counts, not a {kind.value}")
         self.expected_alarms = 0.0
-        self._warm_up = warm_up
         self._table: Array = np.zeros((_HEIGHT, 0))
         self._warm_up = warm_up
         self._hour = 0

@@ -118,3 +118,13 @@ def test_many_labels_stay_within_the_memory_of_a_series() -> None:
 def test_only_distributions_are_taken() -> None:
     with pytest.raises(ValueError, match="distributions"):
         DriftDetector().build(Kind.RATE)
+
+
+def test_what_waits_for_more_values_does_not_change_with_the_window_that_it_came_from() -> None:
+    rng = np.random.default_rng(8)
+    bank = bank_of(1)
+    few = numbers(rng, 50)
+    run(bank, [window(0, [few])], every(1))
+    before = bank.snapshot()
+    few.merge(numbers(rng, 500))  # late records
+    assert bank.snapshot() == before
