@@ -262,7 +262,9 @@ def kolmogorov_smirnov(baseline: Distribution, sample: Distribution, *, cluster:
     """The largest difference of the two cumulative distributions, in [0, 1].
 
     Null law: Kolmogorov's, at the effective size ``N M / (N + M)`` (N. Smirnov, 1948): c(0.05) = 1.358.
-    Rejects a little too seldom where values are equal.
+    Digests do not keep many equal values together exactly, so it rejects too often where there are few
+    values of much weight each: without drift hardly ever at 300 counts of a Poisson law of mean 3, nearly
+    always at 2 000. The other statistics of digests suffer from it less; labels do not suffer at all.
 
     Example:
         >>> a, b = Distribution(200), Distribution(200)
