@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -44,6 +45,8 @@ _REST_S = 0.015
 """Stretch for the host after a slice beyond that share; asking it for the interpreter takes another 5 ms."""
 _BACKOFF = 0.5
 _BACKOFF_MOST = 30.0
+_AFTER_QUEUES = -100
+"""Among the finalizers of multiprocessing: after its queues have sent what the host put in them."""
 _STEP_BACK_MS = 10_000
 """A clock that goes back further starts a new emitter, since what is covered cannot go back."""
 
@@ -417,6 +420,21 @@ _live: weakref.WeakSet[Emitter] = weakref.WeakSet()
 def _after_fork() -> None:
     for emitter in list(_live):
         emitter.begin()
+    _end_with_multiprocessing()
+
+
+class _Ending:
+    """Remembers that multiprocessing was told; it holds what it was told weakly."""
+
+    told = False
+
+
+def _end_with_multiprocessing() -> None:
+    """Close in its children too: they run finalizers of its own, and before Python 3.12 none of atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and not _Ending.told:
+        _Ending.told = True
+        util.register_after_fork(_Ending, lambda _: util.Finalize(None, _at_exit, exitpriority=_AFTER_QUEUES))
 
 
 def close_all() -> None:
@@ -447,3 +465,4 @@ def _at_exit() -> None:
 
 os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)
+_end_with_multiprocessing()

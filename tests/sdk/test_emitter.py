@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import weakref
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from swirl.frame import MAX_BYTES
 from swirl.sdk import feedback, transport
 from swirl.settings import EmitterSettings
 from tests.sdk.inbox import START, HandClock, Inbox, threaded, wired
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_frames_cover_event_time_without_a_gap_and_count_up() -> None:
@@ -454,17 +458,63 @@ SCRIPT = """
 """
 
 
+def received(sent: bytes) -> Inbox:
+    inbox = Inbox()
+    while sent:
+        size = int.from_bytes(sent[:4], "big")
+        inbox.send("ads", sent[4 : 4 + size])
+        sent = sent[4 + size :]
+    return inbox
+
+
 def test_what_is_in_the_buffers_when_the_interpreter_ends_is_sent() -> None:
     script = textwrap.dedent(SCRIPT.format(trouble="pass"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True)
-    inbox, rest = Inbox(), done.stdout
-    while rest:
-        size = int.from_bytes(rest[:4], "big")
-        inbox.send("ads", rest[4 : 4 + size])
-        rest = rest[4 + size :]
+    inbox = received(done.stdout)
     assert done.stderr == b""
     assert inbox.counter("ingest", "records") == 1235
     assert inbox.frames[-1].goodbye
+
+
+CHILDREN = """
+    import multiprocessing, sys, swirl
+    from swirl.settings import EmitterSettings
+
+    class File:
+        def send(self, pipeline, payload):
+            with open(sys.argv[2], "ab") as file:
+                file.write(len(payload).to_bytes(4, "big") + payload)
+        def close(self, timeout):
+            pass
+
+    ads = swirl.Pipeline("ads", settings=EmitterSettings(flush_seconds=60), transport=File())
+
+    @ads.stage
+    def ingest():
+        pass
+
+    def work():
+        for _ in range(7):
+            ingest()
+
+    if __name__ == "__main__":
+        process = multiprocessing.get_context(sys.argv[1]).Process(target=work)
+        process.start()
+        process.join()
+        sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_child_of_multiprocessing_sends_what_it_has_and_says_goodbye(method: str, tmp_path: Path) -> None:
+    (tmp_path / "children.py").write_text(textwrap.dedent(CHILDREN))
+    frames = tmp_path / "frames"
+    command = [sys.executable, str(tmp_path / "children.py"), method, str(frames)]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    inbox = received(frames.read_bytes())
+    assert done.stderr == b""
+    assert inbox.counter("ingest", "records") == 7
+    assert [frame.goodbye for frame in inbox.frames][-1:] == [True]
 
 
 @pytest.mark.parametrize("trouble", ["raise OSError", "threading.Event().wait()"])
