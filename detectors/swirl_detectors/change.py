@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
-_VERSION = 2
+_VERSION = 3
 _FIRST_SHARE = 5e-6
 """Alarms per series and window until the first refresh: one a week among 20 series in windows of a minute."""
 
@@ -248,6 +248,7 @@ class ChangeBank:
             "windows": self._windows,
             "share": self._share,
             "expected_alarms": self.expected_alarms,
+            "parts": [page.parts for page in self._pages],
             "pages": [
                 np.concatenate((page.table, page.profile.means, page.profile.visits)).astype("<f8").tobytes()
                 for page in self._pages
@@ -267,7 +268,8 @@ class ChangeBank:
             )
         try:
             self.grow(int(snapshot["size"]))
-            for page, data in zip(self._pages, snapshot["pages"], strict=True):
+            for page, parts, data in zip(self._pages, snapshot["parts"], snapshot["pages"], strict=True):
+                page.parts = int(parts)
                 table = (
                     np.frombuffer(data, dtype="<f8").reshape(HEIGHT + 2 * BINS, page.size).astype(np.float64)
                 )

@@ -42,6 +42,10 @@ class Page:
         kind: of the series.
         warm_up: points before which only overwhelming evidence raises an alarm.
         rising_only: only values above what is expected are anomalies.
+
+    Attributes:
+        table, state, profile: all that is known of the series.
+        parts: of a day, as its windows have it.
     """
 
     def __init__(self, kind: Kind, warm_up: int, *, rising_only: bool) -> None:
@@ -53,7 +57,7 @@ class Page:
         self.state = State(self.table)
         self._step: whiten.Step | None = None
         self._scored: NDArray[np.intp] | None = None
-        self._parts = BINS
+        self.parts = BINS
 
     @property
     def size(self) -> int:
@@ -104,7 +108,7 @@ class Page:
         window_ms: int,
     ) -> Columns:
         kind = self._kind
-        parts = self._parts = bins_a_day(window_ms)
+        parts = self.parts = bins_a_day(window_ms)
         self.profile.turn(state, rows, start_ms * parts // DAY_MS % parts)
         season, known = self.profile.now(state, rows, start_ms, window_ms)
         step = self._step = whiten.whiten(kind, state, value, weight, season, known)
@@ -259,7 +263,7 @@ class Page:
         """
         self._set_tilts(self.state)
         state = self.state
-        turned = (state.bins_known >= self._parts) & (state.seasoned == 0)
+        turned = (state.bins_known >= self.parts) & (state.seasoned == 0)
         state.seasoned[turned] = 1.0
         keep = np.where(turned, 0.2, 1.0) * remembered(windows)
         state.counts *= keep

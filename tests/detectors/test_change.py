@@ -313,3 +313,15 @@ def test_ten_thousand_rows_are_split_over_pages_without_a_seam() -> None:
 def test_distributions_are_refused() -> None:
     with pytest.raises(ValueError, match="drift detector"):
         ChangeDetector().build(Kind.DISTRIBUTION)
+
+
+def test_a_refresh_right_after_a_restart_is_that_without_one() -> None:
+    hour = 60 * MINUTE
+    rng = np.random.default_rng(9)
+    straight = bank_of(Kind.LEVEL, 1, warm_up=30)
+    for t in range(60):
+        run(straight, [points(t, rng.normal(size=1), window_ms=hour)], every(1))
+    resumed = ChangeDetector(warm_up=30).build(Kind.LEVEL, straight.snapshot())
+    for bank in (straight, resumed):
+        bank.refresh(1e-4)
+    assert resumed.snapshot() == straight.snapshot()
