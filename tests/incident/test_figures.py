@@ -11,6 +11,7 @@ from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.cost import Cost
 from swirl.incident.figures import Figure, value_of
 from swirl.incident.residuals import collect
+from swirl.incident.series import Tied
 from tests.incident.simulator import drain
 
 SECOND = 1000
@@ -62,3 +63,15 @@ def test_drift_of_a_stage_is_not_that_of_another_whose_name_begins_alike() -> No
     assert residuals is not None
     assert SeriesKey("a/b", "drift") in residuals.series
     assert SeriesKey("a", "drift") not in residuals.series
+
+
+def test_a_counter_below_the_line_of_a_ratio_is_seen_by_diagnosis_as_by_detection() -> None:
+    found = history(*[StageCounts(records=100, out=100, counters={"ads": 50.0, "clicks": 5.0})] * 40)
+    found.definition = Definition(
+        (StageDefinition("a"),), (RatioDefinition("r", ("a", "clicks"), ("a", "ads")),)
+    )
+    residuals = drain(collect(found, 39 * SECOND, 39 * SECOND))
+    assert residuals is not None
+    tied = residuals.series[SeriesKey("a", "ratio")]
+    assert isinstance(tied, Tied)
+    assert {member.label for member in tied.members} == {"r", "ads"}
