@@ -260,8 +260,9 @@ class Emitter:
         """Nanoseconds since 1970 at tick 0."""
         return self.clock.time_ns() - self.clock.ticks()
 
-    def _fold(self, offset: int) -> None:
-        pause = self._pace if self.threaded else None
+    def _fold(self, offset: int, *, last: bool = False) -> None:
+        # At the end the host waits for the fold, and no longer works beside it.
+        pause = self._pace if self.threaded and not last else None
         self._pace.begin()
         for recorder in list(self.gate.recorders):
             recorder.fold(offset, self._cover.end_ms, pause)
@@ -276,7 +277,7 @@ class Emitter:
         now_ms = now_ns // 1_000_000
         if self._cover.begun and now_ms < self._cover.end_ms - _STEP_BACK_MS and not self._cover.event_time:
             self._step_back(now_ms)
-        self._fold(now_ns - self.clock.ticks())
+        self._fold(now_ns - self.clock.ticks(), last=goodbye)
         covers = self._cover.advance(now_ms, self.gate.recorders)
         slices = [piece for recorder in self.gate.recorders for piece in recorder.sums.take()]
         self._frame(now_ms, covers, slices, goodbye=goodbye)

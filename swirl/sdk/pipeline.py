@@ -304,7 +304,7 @@ class Pipeline:
             DefinitionError: the name is taken or empty, or a stage or counter cannot be.
         """
         name = _checked_name(name, "ratio", 'pipeline.ratio("click rate", (serve, "clicks"), per=serve)')
-        if name in self._ratios:
+        if name in self._ratios and not _interactive():
             raise DefinitionError(f"pipeline {self.name!r} has a ratio {name!r} already; choose another name")
         self._ratios[name] = RatioDefinition(name, self._counter(name, numerator), self._counter(name, per))
 

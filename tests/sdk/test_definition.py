@@ -139,6 +139,8 @@ def test_a_cell_of_a_notebook_may_be_run_again_but_a_script_may_not_define_a_sta
         "import swirl; ads = swirl.Pipeline('ads'); cell = '@ads.stage\\ndef ingest(): pass'\n"
         "exec(cell); exec(cell)\n"
         "exec('@ads.stage(after=ingest)\\ndef serve(): pass')\n"
+        'cell = \'ads.ratio("clicks", (serve, "clicks"), per=serve)\'\n'
+        "exec(cell); exec(cell)\n"
         "try: exec('@ads.stage(after=serve)\\ndef ingest(): pass')\n"
         "except swirl.DefinitionError as error: print(error)\n"
         "print(ads)"

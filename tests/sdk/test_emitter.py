@@ -476,6 +476,28 @@ def test_what_is_in_the_buffers_when_the_interpreter_ends_is_sent() -> None:
     assert inbox.frames[-1].goodbye
 
 
+def test_at_the_end_nothing_rests_for_a_host_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swirl.sdk.emitter._Pace.__call__", lambda _: rests.append(1))
+    rests: list[int] = []
+    inbox = Inbox()
+    ads = Pipeline("ads", settings=EmitterSettings(flush_seconds=60), transport=inbox)
+
+    @ads.stage
+    def ingest() -> None:
+        pass
+
+    for _ in range(2_000):
+        ingest()
+    assert ads.flush(20)
+    assert rests
+    rests.clear()
+    for _ in range(2_000):
+        ingest()
+    assert ads.close(20)
+    assert not rests
+    assert inbox.counter("ingest", "records") == 4_000
+
+
 CHILDREN = """
     import multiprocessing, sys, swirl
     from swirl.settings import EmitterSettings
