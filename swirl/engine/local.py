@@ -12,6 +12,8 @@ import os
 import threading
 import time
 import weakref
+from dataclasses import astuple
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
     from swirl.frame import Verdict
+    from swirl.settings import Settings
     from swirl.sinks.base import Sink
 
 __all__ = ["LocalEngine", "watch"]
@@ -82,6 +85,8 @@ class LocalEngine:
         self._server: ShareServer | None = None
         self._web: Server | None = None
         self._outlets: list[Outlet] = []
+        self._signature = _signature(self._settings, self._watch)
+        self._compared = False
         self._refused = 0
         self._closed = False
         _engines.add(self)
@@ -93,7 +98,7 @@ class LocalEngine:
         with self._role:
             if self._closed or self._loop is not None or self._client is not None:
                 return
-            if self._folder is None or self._folder.acquire():
+            if self._folder is None or self._folder.acquire(self._signature):
                 self._become_watcher()
             else:
                 self._become_client()
@@ -119,7 +124,7 @@ class LocalEngine:
     def _build(self) -> None:
         monitor = Monitor(self._settings, self._detectors)
         self._restore(monitor)
-        exporter = PrometheusSink(outlets=self._counts, refused=lambda: dict(monitor.refused))
+        exporter = PrometheusSink(outlets=self._counts, refused=lambda: self._lost_frames(monitor))
         self._outlets = [Outlet(sink) for sink in (exporter, *self._slack(), *self._extra_sinks)]
         save = self._folder.save if self._folder is not None else None
         loop = MonitorLoop(monitor, self._clock, self._carry, save)
@@ -152,8 +157,21 @@ class LocalEngine:
                     self._folder.path / "lock",
                     error,
                 )
-            return
-        self._refused = 0
+        else:
+            self._refused = 0
+            self._compare()
+
+    def _compare(self) -> None:
+        """Tell once that the settings given here have no effect, since another process decides."""
+        assert self._folder is not None
+        holder, _, settings = self._folder.holder().partition(" ")
+        if settings not in {"", self._signature} and not self._compared:
+            _log.warning(
+                "process %s watches with other settings than those given here, which have no effect; "
+                "for a watch of its own set SWIRL_STATE to another folder",
+                holder,
+            )
+        self._compared = True
 
     def _restore(self, monitor: Monitor) -> None:
         if self._folder is None:
@@ -172,6 +190,11 @@ class LocalEngine:
 
     def _counts(self) -> dict[str, Counts]:
         return {outlet.name: outlet.counts for outlet in self._outlets}
+
+    def _lost_frames(self, monitor: Monitor) -> dict[str, int]:
+        loop = self._loop
+        own = {"queue_full": loop.overflowed, "fold_failed": loop.failed} if loop is not None else {}
+        return {**monitor.refused, **{cause: n for cause, n in own.items() if n}}
 
     def _slack(self) -> list[Sink]:
         if not (self._watch.slack_webhook or self._watch.slack_token):
@@ -293,6 +316,12 @@ class LocalEngine:
             self._closed = True  # nobody could ever find this child's monitor
         else:
             self._folder.forget_lock()
+
+
+def _signature(*settings: Settings) -> str:
+    """A few letters that differ where the settings do, and tell nothing of them."""
+    told = repr([astuple(part) for part in settings])
+    return blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 def _left(deadline: float) -> float:

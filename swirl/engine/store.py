@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -79,8 +80,12 @@ class StateFolder:
         digest = hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
         return str(temporary_folder() / f"{digest}.sock")
 
-    def acquire(self) -> bool:
-        """Become the process that watches; False while another one is."""
+    def acquire(self, note: str = "") -> bool:
+        """Become the process that watches; False while another one is.
+
+        Args:
+            note: written beside the process id, for the others to read.
+        """
         if self._lock is None:
             handle = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -89,7 +94,17 @@ class StateFolder:
                 os.close(handle)
                 return False
             self._lock = handle
+            with contextlib.suppress(OSError):  # a full disk hides who watches, and no more
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()} {note}".encode(), 0)
         return True
+
+    def holder(self) -> str:
+        """Process id and note of the process that watches, or watched last; empty if it is not known."""
+        try:
+            return (self.path / "lock").read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return ""
 
     def release(self) -> None:
         """Let another process watch."""

@@ -423,6 +423,38 @@ def test_a_watcher_that_cannot_be_reached_is_told_once(
     engine.close()
 
 
+def test_settings_that_another_process_overrules_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = LocalEngine(SETTINGS, QUIET, state=tmp_path)
+    first.start()
+    alike = LocalEngine(SETTINGS, QUIET, state=tmp_path)
+    alike.start()
+    assert "no effect" not in caplog.text
+    other = LocalEngine(SETTINGS, WatchSettings(http="", slack_webhook="https://a/secret"), state=tmp_path)
+    for _ in range(2):
+        other.send("shop", b"x")
+        client = other._client
+        assert client is not None
+        other._lost(client)
+    assert caplog.text.count("no effect") == 1
+    assert f"process {os.getpid()} watches" in caplog.text
+    assert "secret" not in (tmp_path / "lock").read_text()
+    for engine in (alike, other, first):
+        engine.close()
+
+
+def test_frames_that_the_loop_had_to_leave_out_are_exported(clock: ManualClock) -> None:
+    engine = LocalEngine(SETTINGS, WatchSettings(http="127.0.0.1:0"), clock=clock)
+    engine.start()
+    assert engine._loop is not None
+    engine._loop.overflowed = 3
+    with urllib.request.urlopen(engine.http + "/metrics", timeout=10) as answer:
+        body: bytes = answer.read()
+    engine.close()
+    assert 'swirl_frames_refused_total{cause="queue_full"} 3' in body.decode()
+
+
 @pytest.mark.parametrize("module", ["prometheus_client", "scipy"])
 def test_watching_without_the_extra_says_what_to_install(module: str) -> None:
     code = f"""
