@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InputModel",
     "LoadModel",
+    "between",
     "fit_input",
     "fit_load",
     "fit_load_to",

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from swirl_detectors.state import Array, Mask, State
     from swirl_detectors.whiten import Step
 
-__all__ = ["EXTRA", "OVERLAP", "Verdict", "bounds", "count_excursions", "judge", "set_tilts", "tails"]
+__all__ = [
+    "EXTRA",
+    "OVERLAP",
+    "Verdict",
+    "bounds",
+    "count_excursions",
+    "judge",
+    "set_tilts",
+    "settle",
+    "suspend",
+    "tails",
+]
 
 EXTRA = 12.0
 """Nats that an alarm takes on top before the warm-up is over."""

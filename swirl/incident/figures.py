@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from swirl.frame import Definition
     from swirl.history import StageCounts, WindowCounts
 
-__all__ = ["ENOUGH", "Figure", "evidence_of", "figure_of", "name_of", "value_of"]
+__all__ = [
+    "ENOUGH",
+    "Figure",
+    "evidence_of",
+    "figure_of",
+    "name_of",
+    "recent",
+    "text_of",
+    "value_of",
+]
 
 ENOUGH = 100
 """Records from which one window is shown by itself; thinner ones are shown together."""

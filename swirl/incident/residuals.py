@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from swirl.frame import Definition, StageDefinition
     from swirl.history import History, StageCounts, WindowCounts
 
-__all__ = ["BASELINE", "LAG_FLOOR_MS", "LATENCY_FLOOR", "LATENCY_FLOOR_SECONDS", "Residuals", "collect"]
+__all__ = [
+    "BASELINE",
+    "LAG_FLOOR_MS",
+    "LATENCY_FLOOR",
+    "LATENCY_FLOOR_SECONDS",
+    "Residuals",
+    "collect",
+    "latency_floor",
+    "span_of",
+]
 
 BASELINE = 96
 """Baseline windows that are used at most."""

@@ -23,8 +23,10 @@ __all__ = [
     "Series",
     "Span",
     "Tied",
+    "autocorrelation",
     "deviance_root",
     "log_evidence",
+    "pooling",
 ]
 
 FEWEST_WINDOWS = 8
