@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from swirl.errors import MissingExtraError, SettingsError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Server", "serve"]
 
 _log = logging.getLogger("swirl.web")
+_TRIES, _PAUSE_S = 10, 0.05
 
 
 class Server:
@@ -39,8 +42,7 @@ class Server:
         self.listening, self.reason = False, ""
         self._thread: threading.Thread | None = None
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family)
+            self._socket = _listen(host, port)
         except OSError as error:
             self.reason = f"{host}:{port} cannot be listened on: {error.strerror or error}"
             _log.error("no /metrics: %s. Set SWIRL_HTTP to a free address, or to nothing", self.reason)
@@ -83,6 +85,19 @@ class Server:
         finally:
             self.listening = False
             self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; one that is taken over from a process that was killed may be free a moment late."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(_TRIES - 1):
+        try:
+            return socket.create_server((host, port), family=family)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        time.sleep(_PAUSE_S)
+    return socket.create_server((host, port), family=family)
 
 
 def serve(app: Starlette, address: str) -> Server:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -114,6 +115,20 @@ def test_a_busy_port_is_told_and_hurts_nobody(server: Server, caplog: pytest.Log
     assert "SWIRL_HTTP" in caplog.text
     assert second.close()
     assert get(server, "/livez")[0] == 200
+
+
+def test_a_port_that_is_free_a_moment_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    listen, tries = socket.create_server, iter([True, True, False])
+
+    def late(*given: Any, **named: Any) -> socket.socket:
+        if next(tries):
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        return listen(*given, **named)
+
+    monkeypatch.setattr("swirl.web.server.socket.create_server", late)
+    server = start()
+    assert get(server, "/livez")[0] == 200
+    assert server.close(10)
 
 
 def test_a_closed_server_frees_its_port() -> None:
