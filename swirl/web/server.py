@@ -88,7 +88,7 @@ class Server:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; one that is taken over from a process that was killed may be free a moment late."""
+    """A socket that listens; after a process that was killed, the port may be free a moment late."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(_TRIES - 1):
         try:
