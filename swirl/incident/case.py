@@ -120,6 +120,13 @@ class Present(NamedTuple):
         alarmed = {a.key for a in self.anomalies}
         return [k for k in case.keys if k in self.loud or k in alarmed]
 
+    def shows_calm(self, case: Case) -> bool:
+        """Whether the window could show that the case goes on: a stage that gets nothing shows nothing."""
+        busy = {
+            stage for stage, parts in self.window.stages.items() if any(c.records for c in parts.values())
+        }
+        return self.window.whole and (not case.held or any(k.stage in busy or not k.stage for k in case.held))
+
 
 def resumed(resume: dict[str, Any]) -> State:
     """Read a snapshot.

@@ -207,7 +207,7 @@ class Incidents:
     def _excuse(self, case: Case, present: Present) -> Step:
         if present.loud_of(case):
             case.calm = 0
-        elif present.window.whole:
+        elif present.shows_calm(case):
             case.calm += 1
         if present.age(case) >= ADOPTED_WINDOWS:
             return self._drop(case, adopt=True)
@@ -257,7 +257,7 @@ class Incidents:
         if present.loud_of(case):
             case.calm, case.loud_end_ms = 0, present.end_ms
             note_worst(case, present)
-        elif present.window.whole:
+        elif present.shows_calm(case):
             case.calm += 1
         if case.calm >= self._calm_windows:
             return self._resolve(case, present, incident)

@@ -129,6 +129,7 @@ class Pipeline:
 
     @version.setter
     def version(self, source: VersionSource) -> None:
+        """What runs from this moment on."""
         self._version.become(_checked_version(source), self._clock.ticks())
 
     @overload
