@@ -488,8 +488,8 @@ def test_the_skew_is_kept_to_the_millisecond(script: Script) -> None:
 
 def test_an_emitter_is_silent_after_the_silence_and_not_before(script: Script) -> None:
     pipeline = Pipeline(script, silence_seconds=4)
+    pipeline.frame((0, 900), reaching(0), emitter=B)
     pipeline.second(0)
-    pipeline.frame((0, 1_000), reaching(0), emitter=B)
     still = windows(pipeline.frame((1_000, 2_000), reaching(1_000), emitter=B, log_ms=5_000))[-1]
     gone = windows(pipeline.frame((2_000, 3_000), reaching(2_000), emitter=B, log_ms=5_001))[-1]
     assert (still.health.emitters, still.health.emitters_silent) == (2, 0)
