@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swirl.errors import (
     DefinitionError,
@@ -15,6 +15,9 @@ from swirl.errors import (
 )
 from swirl.frame import Verdict
 from swirl.sdk.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from swirl.engine.local import LocalEngine
 
 __all__ = [
     "DefinitionError",
@@ -33,7 +36,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def watch(**settings: Any) -> Any:
+def watch(**settings: Any) -> LocalEngine:
     """Monitor the pipelines of this process in this process; the extra ``watch`` must be installed.
 
     Args:

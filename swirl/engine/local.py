@@ -28,6 +28,7 @@ from swirl.errors import SettingsError, SnapshotError
 from swirl.monitor import Monitor
 from swirl.sdk import feedback, transport
 from swirl.settings import MonitorSettings, WatchSettings
+from swirl.sinks.log import LogSink
 from swirl.sinks.outlet import Counts, Outlet
 from swirl.sinks.prometheus import PrometheusSink
 from swirl.web import Server, application, serve
@@ -125,7 +126,8 @@ class LocalEngine:
         monitor = Monitor(self._settings, self._detectors)
         self._restore(monitor)
         exporter = PrometheusSink(outlets=self._counts, refused=lambda: self._lost_frames(monitor))
-        self._outlets = [Outlet(sink) for sink in (exporter, *self._slack(), *self._extra_sinks)]
+        people = [*self._slack(), *self._extra_sinks] or [LogSink()]
+        self._outlets = [Outlet(sink) for sink in (exporter, *people)]
         save = self._folder.save if self._folder is not None else None
         loop = MonitorLoop(monitor, self._clock, self._carry, save)
         if self._watch.http:
@@ -347,7 +349,7 @@ def watch(
 
     Args:
         sinks: further sinks, such as ``swirl.sinks.console.ConsoleSink()``; Slack and Prometheus come by
-            themselves.
+            themselves. Where neither Slack nor a sink is given, incidents go to the log.
         detectors: kind of series -> its detectors; default: those of production.
         **given: settings by name, such as ``slack_webhook=...``, ``false_alarms_a_week=2`` or
             ``window_seconds=60``; they go before the environment. ``swirl settings`` lists them all.

@@ -25,7 +25,7 @@ def test_an_incident_stays_open_while_nothing_comes_and_ends_when_it_comes_right
     harness.drive(lambda: score(next(draws)), per_second=40, seconds=60)
     assert [incident.state for incident in harness.incidents] == ["open"]
     harness.advance(120)
-    assert harness.incidents[0].state == "open"
+    assert [incident.state for incident in harness.incidents] == ["open"]
     wrong = False
     harness.drive(lambda: score(next(draws)), per_second=40, seconds=120)
-    assert harness.incidents[0].state == "resolved"
+    assert [incident.state for incident in harness.incidents] == ["resolved"]

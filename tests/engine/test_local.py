@@ -34,19 +34,27 @@ if TYPE_CHECKING:
 
 
 class Ears:
-    """A sink that remembers."""
+    """A sink that remembers, and that one may wait for."""
 
     name = "ears"
 
     def __init__(self) -> None:
         self.effects: list[Effect] = []
+        self._changed = threading.Condition()
 
     def handle(self, effect: Effect) -> None:
-        self.effects.append(effect)
+        with self._changed:
+            self.effects.append(effect)
+            self._changed.notify_all()
 
     @property
     def told(self) -> list[tuple[str, str]]:
         return [(e.transition, e.incident.title) for e in self.effects if isinstance(e, IncidentChanged)]
+
+    def hears(self, transition: str, title: str) -> bool:
+        """Wait until it is told; False if that takes longer than ten seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: (transition, title) in self.told, timeout=10)
 
 
 class Broken:
@@ -82,12 +90,12 @@ def test_a_fault_is_told_and_the_pipeline_learns_its_verdict(clock: ManualClock)
     assert shop.pipeline.verdict.state == "healthy"
     shop.broken = 0.6
     shop.run(30)
-    assert ("opened", "check: data pipeline broken") in ears.told
+    assert ears.hears("opened", "check: data pipeline broken")
     verdict = shop.pipeline.verdict
     assert (verdict.state, verdict.stage) == ("tripped", "check")
     shop.broken = 0.01
     shop.run(120)
-    assert ears.told[-1] == ("resolved", "check: data pipeline broken")
+    assert ears.hears("resolved", "check: data pipeline broken")
     verdict = shop.pipeline.verdict
     assert (verdict.state, verdict.stage) == ("healthy", "")
     engine.close()

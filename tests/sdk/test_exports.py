@@ -44,4 +44,5 @@ def test_watch_is_imported_when_it_is_called(monkeypatch: pytest.MonkeyPatch) ->
     import swirl.engine
 
     monkeypatch.setattr(swirl.engine, "local", local, raising=False)
-    assert swirl.watch(slack_webhook="x") == {"slack_webhook": "x"}
+    given: object = swirl.watch(slack_webhook="x")
+    assert given == {"slack_webhook": "x"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swirl_pipelines.ads.tweets import FILE_SHA256, cached_file
 
-__all__ = ["FetchError", "fetch"]
+__all__ = ["FetchError", "fetch", "main"]
 
 _REQUIREMENT = (
     "vaderSentiment==3.3.2 --hash=sha256:5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9\n"
