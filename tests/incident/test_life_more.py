@@ -77,12 +77,13 @@ def test_what_lies_before_the_last_incident_stays_baseline() -> None:
     assert marked(ads) == [30, 31, 32, *range(33, 44)]
 
 
-def test_a_long_excursion_does_not_serve_as_its_own_baseline() -> None:
+def test_windows_between_the_alarm_s_beginning_and_the_onset_are_no_baseline() -> None:
     ads = Ads(1)
-    ads.pass_by(20)
-    ads.pass_by(19, BROKEN)
-    ads.second(BROKEN, (INVALID,), since=19)
-    assert ads.last.onset_ms == at(20)
+    ads.pass_by(25)
+    ads.pass_by(5, Second(broken=0.002))
+    ads.second(BROKEN, (INVALID,), since=5)
+    assert ads.last.onset_ms == at(30)
+    assert ads.last.evidence[0].usual_value == pytest.approx(10, abs=2)
 
 
 def test_what_is_opened_knows_its_times_and_its_length_of_window() -> None:
@@ -266,6 +267,18 @@ def test_news_before_a_revision_is_told_later_unless_the_revision_covers_it(opin
     assert ads.transitions() == ["opened", "updated"]
     ads.second(BROKEN, (INVALID,))
     assert ads.changes[-1].reply.startswith("More is affected: serve time per record ")
+
+
+def test_news_is_told_even_while_the_diagnosis_may_still_change(opinions: list[Change]) -> None:
+    opinions.append(sure(0.9))
+    ads = warm()
+    ads.second(BROKEN, (INVALID,))
+    for calm in (6, 2):
+        ads.pass_by(calm)
+        ads.second(BROKEN, (INVALID, SLOW) if calm == 2 else (INVALID,))
+    assert ads.transitions() == ["opened", "updated"]
+    assert ads.changes[-1].reply.startswith("More is affected: serve time per record ")
+    assert ads.last.windows == 11
 
 
 def slow_ingest(opinions: list[Change]) -> Ads:

@@ -411,7 +411,7 @@ def test_a_closed_window_names_its_pipeline_and_the_false_alarms_expected(script
 
 def test_what_stands_is_the_last_window_the_open_incident_and_the_verdict(script: Script) -> None:
     script.incident = INCIDENT
-    pipeline = Pipeline(script)
+    pipeline = Pipeline(script, retained_windows=9)
     pipeline.run(3)
     window, incident, verdict = pipeline.monitor.standing()
     assert told([window]) == [(2_000, 0)]
