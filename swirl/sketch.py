@@ -68,19 +68,16 @@ class Distribution:
             How many were left out.
         """
         array = np.asarray(values, dtype=np.float64).ravel()
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = float(array.sum())
         left_out = 0
-        # One pass decides the usual case: a sum below the limit has no infinities or NaN in it.
-        if not abs(total) < LARGEST or (array.size and max(-array.min(), array.max()) >= LARGEST):
+        # Where there is a NaN, neither end is below the limit.
+        if array.size and not (-LARGEST < array.min() and array.max() < LARGEST):
             keep = np.abs(array) < LARGEST
             left_out = int(array.size - np.count_nonzero(keep))
             array = array[keep]
-            total = float(array.sum())
         if array.size:
             self._digest.update(array.astype(np.float32))
             self.count += int(array.size)
-            self.total += total
+            self.total += float(array.sum())
         return left_out
 
     def merge(self, other: Distribution) -> None:

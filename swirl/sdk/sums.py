@@ -101,33 +101,42 @@ class Sums:
         ends = np.fromiter(piece[0::3], np.int64, n)
         seconds: NDArray[np.float64] = (ends - np.fromiter(piece[1::3], np.int64, n)) * np.float64(1e-9)
         notes = piece[2::3]
-        times = np.maximum((ends + offset) // 1_000_000, least_ms)
-        if self._times:
-            self._set_times(times, notes)
+        times = self._times_of(ends, offset, least_ms, notes)
         for tally, where in self.groups(ends, times):
             if where is None:
                 self._add(tally, seconds, notes)
             else:
                 self._add(tally, seconds[where], [notes[i] for i in where.tolist()])
 
+    def _times_of(
+        self, ends: NDArray[np.int64], offset: int, least_ms: int, notes: list[Any]
+    ) -> NDArray[np.int64] | int:
+        """Event times of records; one of them where all belong to one second."""
+        if not self._times:
+            first = max((int(ends.min()) + offset) // 1_000_000, least_ms)
+            last = max((int(ends.max()) + offset) // 1_000_000, least_ms)
+            if first // 1000 == last // 1000:
+                return first
+        times: NDArray[np.int64] = np.maximum((ends + offset) // 1_000_000, least_ms)
+        if self._times:
+            self._set_times(times, notes)
+        return times
+
     def groups(
-        self, ends: NDArray[np.int64], times: NDArray[np.int64], weight: int = 1
+        self, ends: NDArray[np.int64], times: NDArray[np.int64] | int, weight: int = 1
     ) -> Iterator[tuple[Tally, NDArray[np.intp] | None]]:
         """The tallies of records, with the indices of those that belong to each; None for all.
 
         Args:
             ends: ticks at which they were done, shape ``(n,)``.
-            times: event times in milliseconds, shape ``(n,)``.
+            times: event times in milliseconds, shape ``(n,)``, or one of them if all are of one second.
             weight: records that each of them stands for.
         """
-        buckets = times - times % 1000
-        one_bucket = int(buckets.min()) == int(buckets.max())
+        buckets = np.asarray(times - times % 1000)
+        one_bucket = isinstance(times, int) or int(buckets.min()) == int(buckets.max())
+        only = int(buckets.flat[0])
         for version, mask in self._version.split(ends):
-            found = (
-                [int(buckets[0])]
-                if one_bucket
-                else np.unique(buckets if mask is None else buckets[mask]).tolist()
-            )
+            found = [only] if one_bucket else np.unique(buckets if mask is None else buckets[mask]).tolist()
             for bucket in found:
                 here = (
                     mask

@@ -46,7 +46,7 @@ class Harness:
         start: seconds since 1970 UTC at which virtual time begins.
         keep_windows: how many closed windows are kept for :meth:`points`.
         resume: what :meth:`save` gave: virtual time, and what the monitor has learnt, go on from there. The
-            pipelines are the same in the same order, or others that are defined alike; ``start`` does not count.
+            pipelines are the same in the same order, or others defined alike; ``start`` does not count.
         **given: single settings, such as ``window_seconds=10``.
 
     Example:
