@@ -70,7 +70,7 @@ class Distribution:
         array = np.asarray(values, dtype=np.float64).ravel()
         left_out = 0
         # Where there is a NaN, neither end is below the limit.
-        if array.size and not (-LARGEST < array.min() and array.max() < LARGEST):
+        if array.size and not (array.min() > -LARGEST and array.max() < LARGEST):
             keep = np.abs(array) < LARGEST
             left_out = int(array.size - np.count_nonzero(keep))
             array = array[keep]
