@@ -119,13 +119,14 @@ class PipelineMonitor:
         )
 
     def _united(self) -> Definition:
-        """The graph of all emitters that are there; where two define a stage, the newer definition counts."""
+        """The graph of all emitters that are there; where two define a stage, the newer definition counts.
+
+        Once all have said goodbye it is the graph of the last one: a run may be a single frame.
+        """
+        defined = [e for e in self._emitters.known.values() if e.definition_hash in self._definitions]
+        last = sorted(defined, key=lambda emitter: (emitter.last_ms, emitter.first_ms))[-1:]
         present = sorted(
-            (
-                e
-                for e in self._emitters.known.values()
-                if not e.gone and e.definition_hash in self._definitions
-            ),
+            [emitter for emitter in defined if not emitter.gone] or last,
             key=lambda emitter: (emitter.first_ms, emitter.definition_hash),
         )
         in_use = list(dict.fromkeys(emitter.definition_hash for emitter in present))

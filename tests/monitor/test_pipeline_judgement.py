@@ -149,7 +149,7 @@ class ScriptedIncidents:
     script: ClassVar[Script]
 
     def __init__(self, pipeline: str, settings: MonitorSettings, resume: object) -> None:
-        self.pipeline = pipeline
+        self._pipeline = pipeline
         self.watching = False
         self.verdict = Verdict()
 
@@ -244,6 +244,13 @@ def windows(effects: list[Effect]) -> list[WindowClosed]:
 
 def told(effects: list[Effect]) -> list[tuple[int, int]]:
     return [(window.start_ms - START, window.revision) for window in windows(effects)]
+
+
+def counted(window: WindowClosed) -> float:
+    """Records of ``a`` in a window."""
+    point = window.point("a", "records")
+    assert point is not None
+    return point.numerator
 
 
 @pytest.fixture
@@ -514,6 +521,7 @@ def test_a_pipeline_begins_anew_after_goodbye_in_the_window_where_it_comes_back(
     effects = pipeline.frame((20_600, 22_000), invalid(20_600), invalid(21_000), emitter=B)
     assert told(effects) == [(20_000, 0), (21_000, 0)]
     assert windows(effects)[0].exposure_ms == 400
+    assert [counted(window) for window in windows(effects)] == [1_000, 1_000]
 
 
 def test_a_gap_of_64_windows_is_told_in_full_and_a_longer_one_is_cut(script: Script) -> None:
@@ -524,3 +532,75 @@ def test_a_gap_of_64_windows_is_told_in_full_and_a_longer_one_is_cut(script: Scr
         closed = told(pipeline.frame((start, start + 1_000), invalid(start)))
         assert closed[0] == (first * 1_000, 0)
         assert closed[-1] == (start, 0)
+
+
+def test_records_of_a_window_that_nobody_covers_yet_are_kept_for_it(script: Script) -> None:
+    pipeline = Pipeline(script)
+    pipeline.frame((0, 500), invalid(1_000, 40))
+    pipeline.frame((500, 1_000))
+    (closed,) = windows(pipeline.frame((1_000, 2_000), invalid(1_000, 2)))
+    assert (closed.start_ms - START, counted(closed)) == (1_000, 42)
+
+
+def test_a_frame_that_covers_very_much_opens_no_more_windows_than_a_gap_may_have(script: Script) -> None:
+    pipeline = Pipeline(script)
+    pipeline.second(0)
+    closed = told(pipeline.frame((1_000, 1_000_000), invalid(999_000)))
+    assert len(closed) == 64 + 64
+    assert closed[-1] == (999_000, 0)
+
+
+def test_records_inside_a_long_gap_are_told(script: Script) -> None:
+    pipeline = Pipeline(script)
+    pipeline.second(0)
+    effects = windows(pipeline.frame((999_000, 1_000_000), invalid(3_000, 30)))
+    assert {window.start_ms - START: counted(window) for window in effects if window.keys}[3_000] == 30
+
+
+def test_of_a_long_silence_the_last_65_windows_are_told(script: Script) -> None:
+    pipeline = Pipeline(script)
+    pipeline.second(0)
+    closed = told(pipeline.tick(501_000))
+    assert (closed[0], closed[-1], len(closed)) == ((436_000, 0), (500_000, 0), 65)
+
+
+@pytest.mark.parametrize(("end", "expected"), [(3_999, []), (4_000, [(3_000, 0)])])
+def test_after_the_last_goodbye_a_window_is_told_when_its_time_is_over(
+    script: Script, end: int, expected: list[tuple[int, int]]
+) -> None:
+    pipeline = Pipeline(script)
+    pipeline.second(0)
+    assert told(pipeline.frame((3_000, end), invalid(3_000), goodbye=True)) == expected
+
+
+def test_the_incidents_know_the_name_of_their_pipeline(script: Script) -> None:
+    assert Pipeline(script).monitor._incidents._pipeline == "p"
+
+
+def test_a_run_of_a_single_frame_has_its_graph_and_so_has_the_next_run(script: Script) -> None:
+    pipeline = Pipeline(script)
+    (only,) = windows(pipeline.frame((0, 1_000), invalid(0), goodbye=True))
+    assert only.definition == GRAPH
+    assert counted(only) == 1_000
+    (again,) = windows(pipeline.frame((20_000, 21_000), invalid(20_000), emitter=B))
+    assert again.definition == GRAPH
+
+
+def test_a_short_run_with_a_new_graph_changes_the_graph(script: Script) -> None:
+    pipeline = Pipeline(script)
+    pipeline.frame((0, 1_000), invalid(0))
+    pipeline.frame((1_000, 2_000), goodbye=True)
+    renamed = Definition((StageDefinition("c"),))
+    frame = Frame(
+        "p",
+        B,
+        1,
+        0,
+        (START + 20_000, START + 21_000),
+        definition_hash(renamed),
+        renamed,
+        (Slice("c", "1", START + 20_000, {"records": 5}),),
+        goodbye=True,
+    )
+    (short,) = windows(drain(pipeline.monitor.apply(START + 21_000, frame)))
+    assert short.definition == renamed
