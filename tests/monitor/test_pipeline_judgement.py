@@ -438,6 +438,13 @@ def test_a_window_is_told_again_for_each_time_that_late_records_came_and_not_wit
     assert found == [(0, 1), (1_000, 0), (0, 2), (2_000, 0), (3_000, 0)]
 
 
+def test_what_was_told_again_is_not_told_a_third_time_without_new_records(script: Script) -> None:
+    pipeline = Pipeline(script, retained_windows=9)
+    pipeline.run(2)
+    assert told(pipeline.frame((2_000, 3_000), invalid(0, 10))) == [(0, 1), (2_000, 0)]
+    assert told(pipeline.frame((3_000, 4_000), invalid(3_000))) == [(3_000, 0)]
+
+
 def test_a_revision_changes_the_counts_that_are_kept_and_neither_the_lag_nor_the_whole(
     script: Script,
 ) -> None:
@@ -445,6 +452,9 @@ def test_a_revision_changes_the_counts_that_are_kept_and_neither_the_lag_nor_the
     pipeline.frame((0, 1_000), invalid(0), log_ms=1_300)
     again = windows(pipeline.frame((1_000, 2_000), invalid(0, 500), log_ms=2_100))[0]
     assert (again.revision, again.whole, again.health.lag_ms) == (1, True, 300)
+    lag = again.point("", "lag")
+    assert lag is not None
+    assert lag.value == pytest.approx(0.3)
     kept = pipeline.monitor.snapshot()["history"][0]
     assert kept["stages"]["a"]["1"]["records"] == 1_500
     assert again.start_ms == START
