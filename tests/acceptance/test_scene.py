@@ -6,7 +6,6 @@ import pytest
 
 from tests.acceptance.scene import TITLES, WINDOW_S, Fault, Scene, faults, healthy, surges
 
-
 pytestmark = pytest.mark.timeout(300)
 
 
