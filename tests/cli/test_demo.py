@@ -34,7 +34,7 @@ def two_short_acts(world: World) -> list[Act]:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_both_faults_are_told_apart_in_time_and_nothing_else_is_said() -> None:
-    command = [str(SWIRL), "demo", "--headless", "--synthetic", "--speed", "2", "--seed", "7"]
+    command = [str(SWIRL), "demo", "--headless", "--synthetic", "--speed", "4", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 faults named right, no false alarm; 0 of" in done.stdout

@@ -24,7 +24,7 @@ SETTINGS = MonitorSettings(
     retained_windows=3,
 )
 CHECKED = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
