@@ -7,6 +7,7 @@ of one kind of one pipeline as rows of numpy arrays, so that ten thousand series
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import entry_points
@@ -15,12 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from swirl.errors import SnapshotError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from swirl.sketch import Distribution
 
-__all__ = ["Bank", "Detector", "Kind", "Points", "Rows", "Scores", "detectors"]
+__all__ = ["Bank", "Detector", "Kind", "Points", "Rows", "Scores", "detectors", "restoring"]
 
 Rows = NDArray[np.intp]
 """Indices of series within a bank, increasing, shape ``(n,)``."""
@@ -167,6 +170,31 @@ class Detector(Protocol):
             SnapshotError: the snapshot is of another version or kind.
         """
         ...
+
+
+@contextmanager
+def restoring(snapshot: Mapping[str, Any], version: int, kind: Kind) -> Iterator[None]:
+    """Around the lines of a bank that take over a snapshot: what is wrong with it becomes one error.
+
+    Args:
+        snapshot: with its ``version`` and ``kind``.
+        version: that the bank takes.
+        kind: of the bank.
+
+    Raises:
+        SnapshotError: the snapshot is of another version or kind, or damaged.
+    """
+    if (snapshot.get("version"), snapshot.get("kind")) != (version, kind.value):
+        raise SnapshotError(
+            f"the snapshot is of version {snapshot.get('version')} and kind {snapshot.get('kind')}; "
+            f"this bank takes version {version} and kind {kind.value}"
+        )
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, SnapshotError):
+            raise
+        raise SnapshotError(f"the snapshot is damaged: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from swirl.detector import Kind, Points, Rows, Scores
-from swirl.errors import SnapshotError
+from swirl.detector import Kind, Points, Rows, Scores, restoring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,16 +206,9 @@ class SeriesBank:
         Raises:
             SnapshotError: the snapshot is of another version or kind, or damaged.
         """
-        if (snapshot.get("version"), snapshot.get("kind")) != (_VERSION, self.kind.value):
-            raise SnapshotError(
-                f"the snapshot is of version {snapshot.get('version')} and kind {snapshot.get('kind')}; "
-                f"this bank takes version {_VERSION} and kind {self.kind.value}"
-            )
-        try:
+        with restoring(snapshot, _VERSION, self.kind):
             self.grow(len(snapshot["detectors"]))
             for detector, state in zip(self._detectors, snapshot["detectors"], strict=True):
                 vars(detector).update(copy.deepcopy(state))
             self._points, self._held = list(snapshot["points"]), set(snapshot["held"])
             self._share, self.expected_alarms = float(snapshot["share"]), float(snapshot["expected_alarms"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(f"the snapshot is damaged: {error}") from None

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from swirl.budget import Tails, exceedance, tail_law, thresholds
-from swirl.detector import Kind, Points, Rows, Scores
-from swirl.errors import SnapshotError
+from swirl.detector import Kind, Points, Rows, Scores, restoring
 from swirl_detectors import cusum, whiten
 from swirl_detectors.page import SIZE, Page
 from swirl_detectors.state import BINS, CHANNELS, HEIGHT, TILTS
@@ -261,12 +260,7 @@ class ChangeBank:
         Raises:
             SnapshotError: the snapshot is of another version or kind, or damaged.
         """
-        if (snapshot.get("version"), snapshot.get("kind")) != (_VERSION, self.kind.value):
-            raise SnapshotError(
-                f"the snapshot is of version {snapshot.get('version')} and kind {snapshot.get('kind')}; "
-                f"this bank takes version {_VERSION} and kind {self.kind.value}"
-            )
-        try:
+        with restoring(snapshot, _VERSION, self.kind):
             self.grow(int(snapshot["size"]))
             for page, parts, data in zip(self._pages, snapshot["parts"], snapshot["pages"], strict=True):
                 page.parts = int(parts)
@@ -276,5 +270,3 @@ class ChangeBank:
                 page.put(*np.split(table, (HEIGHT, HEIGHT + BINS)))
             self._windows, self._share = int(snapshot["windows"]), float(snapshot["share"])
             self.expected_alarms = float(snapshot["expected_alarms"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(f"the snapshot of the change detector is damaged: {error}") from None

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from swirl.detector import Kind, Points, Rows, Scores
+from swirl.detector import Kind, Points, Rows, Scores, restoring
 from swirl.drift import cell_counts, cell_edges, chance, chi_square_deviate, label_cells, psi_of_cells
-from swirl.errors import SnapshotError
 from swirl.sketch import Categories, Distribution
 from swirl_detectors.change import ChangeBank
 
@@ -285,17 +284,10 @@ class DriftBank:
         Raises:
             SnapshotError: the snapshot is of another version or kind, or damaged.
         """
-        if (snapshot.get("version"), snapshot.get("kind")) != (_VERSION, Kind.DISTRIBUTION.value):
-            raise SnapshotError(
-                f"the snapshot is of version {snapshot.get('version')} and kind {snapshot.get('kind')}; "
-                f"this bank takes version {_VERSION} and kind {Kind.DISTRIBUTION.value}"
-            )
-        self._inner.restore(snapshot["inner"])
-        try:
+        with restoring(snapshot, _VERSION, Kind.DISTRIBUTION):
+            self._inner.restore(snapshot["inner"])
             self._rows = [self._resumed(*data) for data in snapshot["rows"]]
             self.z = np.frombuffer(snapshot["z"], dtype="<f8").astype(np.float64)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(f"the snapshot of the drift detector is damaged: {error}") from None
 
     @staticmethod
     def _resumed(baseline: Any, windows: int, edges: list[float], edges_count: int, pending: Any) -> _Row:

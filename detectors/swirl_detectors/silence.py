@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from swirl.budget import SECOND_FLOOR, Tails, exceedance, remembered, tail_law, thresholds
-from swirl.detector import Kind, Points, Rows, Scores
-from swirl.errors import SnapshotError
+from swirl.detector import Kind, Points, Rows, Scores, restoring
 from swirl_detectors.season import DAY_MS
 
 if TYPE_CHECKING:
@@ -268,12 +267,7 @@ class SilenceBank:
         Raises:
             SnapshotError: the snapshot is of another version or kind, or damaged.
         """
-        if (snapshot.get("version"), snapshot.get("kind")) != (_VERSION, Kind.RATE.value):
-            raise SnapshotError(
-                f"the snapshot is of version {snapshot.get('version')} and kind {snapshot.get('kind')}; "
-                f"this bank takes version {_VERSION} and kind {Kind.RATE.value}"
-            )
-        try:
+        with restoring(snapshot, _VERSION, Kind.RATE):
             self.grow(int(snapshot["size"]))
             self._table = (
                 np.frombuffer(snapshot["table"], dtype="<f8").reshape(self._table.shape).astype(np.float64)
@@ -281,8 +275,6 @@ class SilenceBank:
             self._hour = int(snapshot["hour"]) % _HOURS
             self._windows, self._share = int(snapshot["windows"]), float(snapshot["share"])
             self.expected_alarms = float(snapshot["expected_alarms"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(f"the snapshot of the silence detector is damaged: {error}") from None
 
 
 def _hour(start_ms: int) -> int:
