@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from swirl.frame import Tick, encode
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MonitorLoop"]
 
 _log = logging.getLogger("swirl.engine")
+_Result = TypeVar("_Result")
 
 _SLICE_S = 0.0005
 """Longest stretch of work before the interpreter is handed back to the host."""
@@ -139,7 +140,7 @@ class MonitorLoop:
         self._log_ms = max(self._log_ms, self._clock.time_ns() // 1_000_000)
         try:
             steps = self._monitor.fold(self._monitor.next_offset, self._log_ms, payload)
-            for effect in _paced(steps, rest=lambda worked: None if self._closing else time.sleep(worked)):
+            for effect in _paced(steps, self._rest):
                 self._carry(effect)
         except Exception:  # noqa: BLE001 - logged, and counted
             # A frame that the fold cannot stand must not take the watch over all the others with it.
@@ -147,23 +148,28 @@ class MonitorLoop:
             if self.failed == 1:
                 _log.exception("a frame could not be folded and was left out; further ones are only counted")
 
+    def _rest(self, worked: float) -> None:
+        """Let the host run for as long as the slice took; once it only waits for the end, go on."""
+        if not self._closing:
+            time.sleep(worked)
+
     def _snapshot(self) -> None:
         if self._save is not None:
             try:
-                self._save(self._monitor.snapshot())
+                self._save(_paced(self._monitor.snapshot_steps(), self._rest))
             except Exception:  # noqa: BLE001 - logged, and tried again
                 _log.exception("the state could not be saved; it is tried again in %.0f s", _SNAPSHOT_S)
 
 
-def _paced(steps: Generator[None, None, list[Effect]], rest: Callable[[float], None]) -> list[Effect]:
-    """Run a fold to its end, with a rest for the host after every slice, as long as the slice took."""
+def _paced(steps: Generator[None, None, _Result], rest: Callable[[float], None]) -> _Result:
+    """Run steps to their end, with a rest for the host after every slice, as long as the slice took."""
     began = time.perf_counter()
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            effects: list[Effect] = end.value
-            return effects
+            result: _Result = end.value
+            return result
         worked = time.perf_counter() - began
         if worked > _SLICE_S:
             rest(worked)

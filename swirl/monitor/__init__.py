@@ -121,7 +121,23 @@ class Monitor:
 
     def snapshot(self) -> bytes:
         """All state, from which :meth:`restore` goes on exactly."""
-        pipelines = {name: pipeline.snapshot() for name, pipeline in self._pipelines.items()}
+        steps = self.snapshot_steps()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                snapshot: bytes = end.value
+                return snapshot
+
+    def snapshot_steps(self) -> Generator[None, None, bytes]:
+        """:meth:`snapshot` in slices, as :meth:`fold` is :meth:`apply`; no record may be folded meanwhile."""
+        pipelines: dict[str, dict[str, msgspec.Raw]] = {}
+        for name, pipeline in self._pipelines.items():
+            parts = pipelines[name] = {}
+            for part, content in pipeline.parts():
+                if part:
+                    parts[part] = msgspec.Raw(msgspec.msgpack.encode(content))
+                yield
         state = {
             "schema": _SNAPSHOT,
             "next": self.next_offset,

@@ -31,6 +31,9 @@ _WHOLE = 0.99
 """A window covered to this share counts as whole: emitters do not flush on its edges."""
 
 _REFRESH_WINDOWS = 60
+_BREATH = 8
+"""Windows of the history between two pauses of a snapshot."""
+
 _EARLY_REFRESHES = frozenset({12, 16, 20, 25, 30, 40, 50})
 _LONGEST_GAP = 64
 """Windows that one frame may cover, or that may pass without any, before the rest is skipped."""
@@ -337,27 +340,38 @@ class PipelineMonitor:
 
     def snapshot(self) -> dict[str, Any]:
         """All state, of types that MessagePack knows."""
+        return {name: part for name, part in self.parts() if name}
+
+    def parts(self) -> Generator[tuple[str, Any], None, None]:
+        """The snapshot piece by piece, so that an engine may pause; a piece without a name is none."""
         inputs, loads = self._models
-        return {
-            "clock": builtins(self._clock),
-            "emitters": self._emitters.snapshot(),
-            "definitions": [[key, builtins(value)] for key, value in self._definitions.items()],
-            "definition": builtins(self._definition),
-            "window_ms": self.window_ms,
-            "next": self._next_ms,
-            "resting": self._resting,
-            "log": self._log_ms,
-            "open": [window.snapshot() for window in self._open.values()],
-            "closed": [[window.snapshot(), builtins(closed)] for window, closed in self._closed.values()],
-            "windows": self._windows_closed,
-            "history": [builtins(window) for window in self._history.windows],
-            "judge": self._judge.snapshot(),
-            "inputs": {name: builtins(model) for name, model in inputs.items()},
-            "loads": {name: builtins(model) for name, model in loads.items()},
-            "incidents": self._incidents.snapshot(),
-            "totals": self._totals.snapshot(),
-            "health": builtins(self._health),
-        }
+        yield "clock", builtins(self._clock)
+        yield "emitters", self._emitters.snapshot()
+        yield "definitions", [[key, builtins(value)] for key, value in self._definitions.items()]
+        yield "definition", builtins(self._definition)
+        yield "window_ms", self.window_ms
+        yield "next", self._next_ms
+        yield "resting", self._resting
+        yield "log", self._log_ms
+        yield "open", [window.snapshot() for window in self._open.values()]
+        closed = []
+        for window, told in self._closed.values():
+            closed.append([window.snapshot(), builtins(told)])
+            yield "", None
+        yield "closed", closed
+        yield "windows", self._windows_closed
+        history = []
+        for number, counts in enumerate(self._history.windows):
+            history.append(builtins(counts))
+            if number % _BREATH == 0:
+                yield "", None
+        yield "history", history
+        yield "judge", self._judge.snapshot()
+        yield "inputs", {name: builtins(model) for name, model in inputs.items()}
+        yield "loads", {name: builtins(model) for name, model in loads.items()}
+        yield "incidents", self._incidents.snapshot()
+        yield "totals", self._totals.snapshot()
+        yield "health", builtins(self._health)
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Take what ``snapshot`` gave. Settings are the present ones.

@@ -38,7 +38,8 @@ class Fold:
             raise ZeroDivisionError
         return [VerdictChanged("p", Verdict(since_ms=offset))]
 
-    def snapshot(self) -> bytes:
+    def snapshot_steps(self) -> Generator[None, None, bytes]:
+        yield
         return b"%d" % self.next_offset
 
 

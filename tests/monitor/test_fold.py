@@ -172,6 +172,20 @@ def test_the_fold_in_slices_is_the_fold() -> None:
     assert steps > 3 * len(log)
 
 
+def test_a_snapshot_in_slices_is_the_snapshot() -> None:
+    m = monitor()
+    run(m, make_log(4, seconds=45))
+    steps, taken, snapshot = m.snapshot_steps(), 0, b""
+    while not snapshot:
+        try:
+            next(steps)
+            taken += 1
+        except StopIteration as end:
+            snapshot = end.value
+    assert snapshot == m.snapshot()
+    assert taken > 2 * 20
+
+
 def test_identities_are_unique() -> None:
     effects = run(monitor(), make_log(5))
     identities = [effect.identity for effect in effects]
