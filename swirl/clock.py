@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "ScaledClock", "SystemClock"]
+__all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
@@ -31,24 +31,3 @@ class SystemClock:
 
     ticks = staticmethod(time.perf_counter_ns)
     time_ns = staticmethod(time.time_ns)
-
-
-class ScaledClock:
-    """The clocks of this machine, run faster: for demonstrations.
-
-    Args:
-        speed: seconds shown per second passed, above 0.
-    """
-
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
-        self._ticks = time.perf_counter_ns()
-        self._time = time.time_ns()
-
-    def ticks(self) -> int:
-        """Nanoseconds since the clock was made, times the speed."""
-        return int((time.perf_counter_ns() - self._ticks) * self._speed)
-
-    def time_ns(self) -> int:
-        """The time at which the clock was made, plus its ticks."""
-        return self._time + self.ticks()

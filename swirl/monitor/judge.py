@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from swirl.budget import WEEK_MS
+from swirl.budget import alarms_per_window
 from swirl.detector import Kind, Points, Scores
 from swirl.effect import SeriesKey, State
+from swirl.incident.life import Anomaly
 from swirl.series import Measured, SeriesTable, is_material
 
 if TYPE_CHECKING:
@@ -19,23 +20,7 @@ if TYPE_CHECKING:
 
     from swirl.detector import Bank, Detector
 
-__all__ = ["Alarm", "Judge", "Judged"]
-
-
-class Alarm(NamedTuple):
-    """A point that spends the budget.
-
-    Attributes:
-        key: the series.
-        since_ms: start of the window in which it left.
-        evidence: as a share of what an alarm takes, 1 or above.
-        direction: 1 above what was expected, -1 below.
-    """
-
-    key: SeriesKey
-    since_ms: int
-    evidence: float
-    direction: int
+__all__ = ["Judge", "Judged"]
 
 
 class Judged(NamedTuple):
@@ -71,20 +56,20 @@ class Judge:
     ) -> None:
         self._detectors = detectors
         self.table = table
-        self._allowed = false_alarms_a_week * window_ms / WEEK_MS
+        self._a_week, self._window_ms = false_alarms_a_week, window_ms
         self._banks: dict[Kind, list[Bank]] = {}
         self._last: dict[Kind, Points] = {}
         self._refreshed_at = 0
         self.held: set[SeriesKey] = set()
-        self.alarms: list[Alarm] = []
+        self.alarms: list[Anomaly] = []
         self.loud: set[SeriesKey] = set()
 
     def judge(
-        self, measured: Iterable[Measured], start_ms: int, exposure_ms: int, window_ms: int, *, whole: bool
+        self, measured: Iterable[Measured], start_ms: int, exposure_ms: int, *, whole: bool
     ) -> Iterator[Judged]:
         """Score a window, kind by kind. Afterwards ``alarms`` and ``loud`` hold what it showed."""
         self.alarms, self.loud, self._last = [], set(), {}
-        arranged = self.table.arrange(measured, start_ms, window_ms)
+        arranged = self.table.arrange(measured, start_ms, self._window_ms)
         if self._refreshed_at == 0 or len(self.table) > 1.2 * self._refreshed_at:
             self.refresh()
         for kind, (points, rows) in arranged.items():
@@ -111,12 +96,13 @@ class Judge:
         states[np.isnan(numbers[0])] = State.UNMEASURED
         if not whole:
             states[:] = State.UNMEASURED
-        self._note_alarms(keys, scores, numbers, states)
+        self._note_alarms(points.start_ms, keys, scores, numbers, states)
         self._note_held(kind, scores, states)
         return Judged(tuple(keys), numbers, states)
 
     def _note_alarms(
         self,
+        start_ms: int,
         keys: Sequence[SeriesKey],
         scores: Scores,
         numbers: NDArray[np.float64],
@@ -127,9 +113,8 @@ class Judge:
             if is_material(keys[row], value, expected, accumulated=bool(scores.accumulated[row])):
                 states[row] = State.ANOMALY
                 direction = -1 if value < expected else 1
-                self.alarms.append(
-                    Alarm(keys[row], int(scores.since_ms[row]), float(scores.evidence[row]), direction)
-                )
+                since_ms, evidence = int(scores.since_ms[row]), float(scores.evidence[row])
+                self.alarms.append(Anomaly(keys[row], start_ms, since_ms, evidence, direction))
 
     def _note_held(self, kind: Kind, scores: Scores, states: NDArray[np.uint8]) -> None:
         for key in sorted(self.held):
@@ -196,7 +181,7 @@ class Judge:
             if keys
             for bank in self._banks_of(kind)
         ]
-        share = self._allowed / max(1, sum(size for _, size in banks))
+        share = alarms_per_window(self._a_week, sum(size for _, size in banks), self._window_ms)
         for bank, _ in banks:
             bank.refresh(share)
 

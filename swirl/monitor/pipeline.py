@@ -10,7 +10,7 @@ from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, Window
 from swirl.errors import SnapshotError
 from swirl.frame import Definition, Frame, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
-from swirl.incident.life import Anomaly, Incidents
+from swirl.incident.life import Incidents
 from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
 from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
@@ -221,7 +221,7 @@ class PipelineMonitor:
         measured = list(measure(window, now, before, self._definition, self._judge.table, self._models))
         yield
         judged: list[Judged] = []
-        for kind in self._judge.judge(measured, start, exposure, self.window_ms, whole=whole):
+        for kind in self._judge.judge(measured, start, exposure, whole=whole):
             judged.append(kind)
             yield
         now.drift = self._judge.standardised_drift()
@@ -238,9 +238,7 @@ class PipelineMonitor:
 
     def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
         """Hand the anomalies to the incidents and carry out what they decide."""
-        anomalies = [
-            Anomaly(a.key, now.start_ms, a.since_ms, a.evidence, a.direction) for a in self._judge.alarms
-        ]
+        anomalies = self._judge.alarms
         self._health.alarms += len(anomalies)
         step = yield from self._incidents.step(now, self._history, anomalies, frozenset(self._judge.loud))
         self._judge.hold(sorted(step.hold))

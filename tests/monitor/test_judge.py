@@ -66,7 +66,7 @@ class FixedLimits:
 
 def judged(judge: Judge, rate: float) -> dict[Kind, Judged]:
     measured = [Measured(RATE, Kind.RATE, rate), Measured(RATIO, Kind.RATIO, 1, 10)]
-    kinds = judge.judge(measured, 0, 60_000, 60_000, whole=True)
+    kinds = judge.judge(measured, 0, 60_000, whole=True)
     return {Kind.RATE if RATE in part.keys else Kind.RATIO: part for part in kinds}
 
 
