@@ -1,9 +1,9 @@
 """Pins what pyproject.toml asks for, with versions and hashes (``make lock``).
 
 ``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it.
-``dev.txt`` adds the tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the
-pins of the one before. Compiled on the oldest Python that is supported, whose needs include those of the
-newer ones.
+``kafka.txt`` adds the worker and a broker to try it on, ``dev.txt`` the tests and checks, ``mutation.txt``
+what a mutation run needs beside them, each under the pins of the one before. Compiled on the oldest Python
+that is supported, whose needs include those of the newer ones.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ def wanted() -> dict[str, list[str]]:
     """What each file pins, as written in pyproject.toml."""
     document = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     project, groups = document["project"], document["dependency-groups"]
-    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
-    foreign = [line for line in extras if not line.startswith(project["name"])]
-    run = sorted({*project["dependencies"], *foreign, *groups["build"]})
+
+    def extras(*names: str) -> list[str]:
+        lines = [line for name in names for line in project["optional-dependencies"][name]]
+        return [line for line in lines if not line.startswith(project["name"])]
+
+    run = sorted({*project["dependencies"], *extras("watch", "demo"), *groups["build"]})
+    kafka = sorted({*run, *extras("worker", "dev")})
     tests_and_checks = [line for line in groups["dev"] if isinstance(line, str)]
-    return {"run": run, "dev": [*run, *tests_and_checks], "mutation": groups["mutation"]}
+    return {"run": run, "kafka": kafka, "dev": [*kafka, *tests_and_checks], "mutation": groups["mutation"]}
 
 
 def pin(lines: list[str], target: Path, constraint: Path | None, options: list[str]) -> None:

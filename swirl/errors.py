@@ -13,8 +13,7 @@ The tree::
         └── MissingExtraError   an optional dependency is not installed (also an ImportError)
 
 Nothing of this reaches a running pipeline: definition and settings errors are raised while the pipeline is
-    being
-written down, the others on the side of the monitor.
+being written down, the others on the side of the monitor.
 """
 
 from __future__ import annotations
@@ -65,8 +64,7 @@ class FrameError(SwirlError, ValueError):
     """Bytes that cannot be read as a frame.
 
     Attributes:
-        cause: one of ``too_large``, ``truncated``, ``foreign``, ``version``, ``values``; used as a metric
-            label.
+        cause: one of ``too_large``, ``foreign``, ``version``, ``values``, ``pipelines``; a metric's label.
     """
 
     def __init__(self, cause: str, message: str) -> None:

@@ -1,13 +1,14 @@
 """Settings: typed, frozen, each readable from one environment variable.
 
-Nothing is read at import. ``EmitterSettings.from_environment()`` is called when a pipeline is made, the
-others when a monitor is.
+A secret may also lie in a file, which the variable with ``_FILE`` at its end names. Nothing is read at
+import: ``EmitterSettings.from_environment()`` is called when a pipeline is made, others by who needs them.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from swirl.errors import SettingsError
@@ -15,7 +16,14 @@ from swirl.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EmitterSettings", "MonitorSettings", "Settings", "WatchSettings"]
+__all__ = [
+    "EmitterSettings",
+    "KafkaSettings",
+    "MonitorSettings",
+    "Settings",
+    "WatchSettings",
+    "WorkerSettings",
+]
 
 _MOST = 1e9
 """Of any number: 30 years in seconds, and what a thread can still be told to wait for."""
@@ -73,9 +81,21 @@ class Settings:
         values = {name: value for name, value in given.items() if value is not None}
         for spec in fields(cls):
             variable = spec.metadata["variable"]
-            if spec.name not in values and variable in environ:
+            if spec.name in values:
+                continue
+            if variable in environ:
                 values[spec.name] = _parse(variable, environ[variable], type(spec.default))
+            elif not spec.repr and f"{variable}_FILE" in environ:
+                values[spec.name] = _read(f"{variable}_FILE", environ[f"{variable}_FILE"])
         return cls(**values)
+
+
+def _read(variable: str, path: str) -> str:
+    """A secret that lies in a file, as orchestrators mount them."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{variable} names {path!r}, which cannot be read ({error})") from None
 
 
 def _parse(variable: str, text: str, kind: type) -> Any:
@@ -205,3 +225,84 @@ class WatchSettings(Settings):
         "SWIRL_HTTP", "127.0.0.1:9464", "address of /metrics, /livez and /readyz; empty: none"
     )
     state: str = _setting("SWIRL_STATE", "", "folder of the state; empty: ~/.local/state/swirl")
+
+
+_CHOICES = {
+    "protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+}
+
+
+@dataclass(frozen=True)
+class KafkaSettings(Settings):
+    """Where Kafka is, and how to be let in. The same for pipelines, workers and commands."""
+
+    kafka: str = _setting(
+        "SWIRL_KAFKA", "", "brokers, host:port with commas between; empty: frames stay on this machine"
+    )
+    topics: str = _setting("SWIRL_TOPICS", "swirl", "what the names of all topics begin with")
+    protocol: str = _setting(
+        "SWIRL_KAFKA_PROTOCOL", "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    mechanism: str = _setting(
+        "SWIRL_KAFKA_MECHANISM", "SCRAM-SHA-512", "of SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    user: str = _setting("SWIRL_KAFKA_USER", "", "user for SASL")
+    password: str = _setting("SWIRL_KAFKA_PASSWORD", "", "password for SASL", secret=True)
+    ca: str = _setting("SWIRL_KAFKA_CA", "", "file of the authority to trust; empty: those of the system")
+    certificate: str = _setting("SWIRL_KAFKA_CERTIFICATE", "", "file of this client's own certificate")
+    key: str = _setting("SWIRL_KAFKA_KEY", "", "file of the key to that certificate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for spec in fields(self):
+            allowed = _CHOICES.get(spec.name, ())
+            if allowed and getattr(self, spec.name) not in allowed:
+                raise SettingsError(
+                    f"{spec.metadata['variable']} ({spec.name}) is {getattr(self, spec.name)!r}; "
+                    f"it must be one of {', '.join(allowed)}"
+                )
+        for server in self.servers:
+            host, colon, port = server.rpartition(":")
+            if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+                raise SettingsError(
+                    f"SWIRL_KAFKA (kafka) has {server!r}; "
+                    "each broker must be host:port, such as localhost:9092"
+                )
+        if self.protocol.startswith("SASL") and not (self.user and self.password):
+            raise SettingsError(
+                f"SWIRL_KAFKA_PROTOCOL is {self.protocol}; set SWIRL_KAFKA_USER and SWIRL_KAFKA_PASSWORD"
+            )
+
+    @property
+    def servers(self) -> list[str]:
+        """The brokers."""
+        return [server.strip() for server in self.kafka.split(",") if server.strip()]
+
+
+@dataclass(frozen=True)
+class WorkerSettings(Settings):
+    """How a worker works."""
+
+    group: str = _setting("SWIRL_GROUP", "swirl", "consumer group of the workers that share the work")
+    snapshot_seconds: float = _setting(
+        "SWIRL_SNAPSHOT_SECONDS",
+        30.0,
+        "time between two snapshots of a pipeline: what is folded again after a crash",
+        above=0,
+    )
+    session_seconds: float = _setting(
+        "SWIRL_SESSION_SECONDS", 10.0, "a worker not heard by Kafka for so long loses its partitions", least=6
+    )
+    stalled_seconds: float = _setting(
+        "SWIRL_STALLED_SECONDS",
+        15.0,
+        "a worker without progress for so long gives up, with an exit code",
+        least=1,
+    )
+    grace_seconds: float = _setting(
+        "SWIRL_GRACE_SECONDS", 8.0, "longest time that a worker takes to stop", above=0
+    )
+    dead_letters: bool = _setting(
+        "SWIRL_DEAD_LETTERS", default=True, doc="0: records that cannot be read are counted, not kept"
+    )

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from swirl.settings import EmitterSettings, MonitorSettings, Settings, WatchSettings
+from swirl.settings import (
+    EmitterSettings,
+    KafkaSettings,
+    MonitorSettings,
+    Settings,
+    WatchSettings,
+    WorkerSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +23,8 @@ _KINDS: tuple[tuple[str, type[Settings]], ...] = (
     ("Inside your pipeline", EmitterSettings),
     ("What decides", MonitorSettings),
     ("How it is reached, and whom it tells", WatchSettings),
+    ("Kafka, if it is used", KafkaSettings),
+    ("A worker", WorkerSettings),
 )
 
 

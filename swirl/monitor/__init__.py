@@ -1,8 +1,7 @@
 """The pure core of one shard: records of a log in, effects out.
 
 No clock, no input or output, no threads, no randomness: the same log gives the same effects, byte for byte,
-    whether it
-is read live, replayed, or read on after a snapshot was restored.
+whether it is read live, replayed, or read on after a snapshot was restored.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from swirl.monitor.pipeline import PipelineMonitor
 from swirl.settings import MonitorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from swirl.detector import Detector
     from swirl.effect import Effect
@@ -52,6 +51,7 @@ class Monitor:
 
     Attributes:
         refused: records that could not be read, by cause.
+        refusal: why the record that was folded last could not be read; None if it could.
         next_offset: the offset that comes next; lower ones have been folded already and are ignored.
     """
 
@@ -64,12 +64,18 @@ class Monitor:
         self._detectors = detectors or default_detectors(self._settings)
         self._pipelines: dict[str, PipelineMonitor] = {}
         self.refused: dict[str, int] = {}
+        self.refusal: FrameError | None = None
         self.next_offset = 0
 
     @property
     def pipelines(self) -> tuple[str, ...]:
         """Names of the pipelines that were heard of."""
         return tuple(self._pipelines)
+
+    @property
+    def awake(self) -> tuple[str, ...]:
+        """Names of the pipelines for which time passes: they want a tick where they say nothing."""
+        return tuple(name for name, pipeline in self._pipelines.items() if pipeline.awake)
 
     def apply(self, offset: int, log_ms: int, payload: bytes) -> list[Effect]:
         """Fold one record.
@@ -96,21 +102,26 @@ class Monitor:
         if offset < self.next_offset:
             return []
         self.next_offset = offset + 1
+        self.refusal = None
         try:
             record = decode(payload)
+            pipeline = self._pipeline(record.pipeline)
         except FrameError as error:
-            self._refuse(error.cause)
+            self.refusal = error
+            self.refused[error.cause] = self.refused.get(error.cause, 0) + 1
             return []
-        pipeline = self._pipelines.get(record.pipeline)
-        if pipeline is None:
-            if len(self._pipelines) >= _PIPELINES:
-                self._refuse("pipelines")
-                return []
-            pipeline = self._pipelines[record.pipeline] = self._new(record.pipeline)
+        if offset < pipeline.next_offset:
+            return []
+        pipeline.next_offset = offset + 1
         return (yield from pipeline.apply(log_ms, record))
 
-    def _refuse(self, cause: str) -> None:
-        self.refused[cause] = self.refused.get(cause, 0) + 1
+    def _pipeline(self, name: str) -> PipelineMonitor:
+        pipeline = self._pipelines.get(name)
+        if pipeline is None:
+            if len(self._pipelines) >= _PIPELINES:
+                raise FrameError("pipelines", f"{name!r} would be one pipeline more than {_PIPELINES}")
+            pipeline = self._pipelines[name] = self._new(name)
+        return pipeline
 
     def _new(self, name: str) -> PipelineMonitor:
         return PipelineMonitor(name, self._settings, self._detectors)
@@ -146,6 +157,28 @@ class Monitor:
         }
         return msgspec.msgpack.encode(state)
 
+    def pipeline_steps(self, name: str) -> Generator[None, None, bytes]:
+        """All state of one pipeline, in slices, for :meth:`restore_pipeline`; see :meth:`snapshot_steps`."""
+        parts: dict[str, msgspec.Raw] = {}
+        for part, content in self._pipelines[name].parts():
+            if part:
+                parts[part] = msgspec.Raw(msgspec.msgpack.encode(content))
+            yield
+        return msgspec.msgpack.encode({"schema": _SNAPSHOT, "name": name, "parts": parts})
+
+    def restore_pipeline(self, snapshot: bytes) -> int:
+        """Go on with one pipeline from where its snapshot was taken, beside whatever else is watched.
+
+        Returns:
+            The offset from which on records of this pipeline are folded; those before it are ignored.
+
+        Raises:
+            SnapshotError: see :meth:`restore`. The monitor is unchanged.
+        """
+        state, pipeline = self._read(snapshot, lambda state: {state["name"]: state["parts"]})
+        self._pipelines.update(pipeline)
+        return pipeline[state["name"]].next_offset
+
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot.
 
@@ -153,11 +186,17 @@ class Monitor:
             SnapshotError: it is damaged, of a version that this Swirl does not know, or of windows of
                 another length. The monitor is unchanged.
         """
+        state, pipelines = self._read(snapshot, lambda state: state["pipelines"])
+        self._pipelines, self.next_offset, self.refused = pipelines, state["next"], state["refused"]
+
+    def _read(
+        self, snapshot: bytes, of: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> tuple[dict[str, Any], dict[str, PipelineMonitor]]:
         try:
             state: dict[str, Any] = msgspec.msgpack.decode(snapshot)
             known = state["schema"] == _SNAPSHOT
             pipelines = {}
-            for name, data in state["pipelines"].items() if known else ():
+            for name, data in of(state).items() if known else ():
                 pipelines[name] = self._new(name)
                 pipelines[name].restore(data)
         except SnapshotError:
@@ -166,4 +205,4 @@ class Monitor:
             raise SnapshotError(f"the snapshot is damaged: {error}") from error
         if not known:
             raise SnapshotError(f"the snapshot has version {state['schema']!r}; this one reads {_SNAPSHOT}")
-        self._pipelines, self.next_offset, self.refused = pipelines, state["next"], state["refused"]
+        return state, pipelines

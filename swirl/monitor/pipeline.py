@@ -46,12 +46,16 @@ class PipelineMonitor:
         name: of the pipeline.
         settings: of the monitor.
         detectors: kind of series -> the detectors that judge it.
+
+    Attributes:
+        next_offset: of the log; what lies below has been folded already.
     """
 
     def __init__(
         self, name: str, settings: MonitorSettings, detectors: Mapping[Kind, Sequence[Detector]]
     ) -> None:
         self.name = name
+        self.next_offset = 0
         self._settings = settings
         self._log_ms = 0
         self.window_ms = round(settings.window_seconds * 1000)
@@ -84,7 +88,8 @@ class PipelineMonitor:
     def apply(self, log_ms: int, record: Frame | Tick) -> Generator[None, None, list[Effect]]:
         """Fold one record of the log; yields now and then, so that an engine may pause."""
         effects: list[Effect] = []
-        self._log_ms = log_ms
+        # Another broker may lead the log from here on, with a clock of its own.
+        self._log_ms = log_ms = max(log_ms, self._log_ms)
         self._resting = self._resting or not (self._open or self._emitters.expected())
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
@@ -95,14 +100,17 @@ class PipelineMonitor:
             yield from self._merge(log_ms, record)
         if self._emitters.notice_silence(log_ms):
             self._redefine()
-        # Once everyone has said goodbye and all is told, time stands still.
-        goes_on = not self._resting and (bool(self._open) or self._emitters.expected())
-        watermark = self._clock.passed(log_ms) if goes_on else self._clock.watermark_ms
+        watermark = self._clock.passed(log_ms) if self.awake else self._clock.watermark_ms
         if self._has_to_close(watermark):
             effects += self._revise()
             while (start := self._next_to_close(watermark)) is not None:
                 effects += yield from self._close(start, log_ms)
         return effects
+
+    @property
+    def awake(self) -> bool:
+        """Whether time passes: once everyone has said goodbye and all is told, it stands still."""
+        return not self._resting and (bool(self._open) or self._emitters.expected())
 
     def _define(self, frame: Frame) -> None:
         fresh = frame.definition is not None and frame.definition_hash not in self._definitions
@@ -343,6 +351,7 @@ class PipelineMonitor:
     def parts(self) -> Generator[tuple[str, Any], None, None]:
         """The snapshot piece by piece, so that an engine may pause; a piece without a name is none."""
         inputs, loads = self._models
+        yield "offset", self.next_offset
         yield "clock", builtins(self._clock)
         yield "emitters", self._emitters.snapshot()
         yield "definitions", [[key, builtins(value)] for key, value in self._definitions.items()]
@@ -382,6 +391,7 @@ class PipelineMonitor:
                 f"the snapshot has windows of {data['window_ms']} ms, the settings say {self.window_ms} ms; "
                 "keep the old length, or begin with an empty state"
             )
+        self.next_offset = data.get("offset", 0)
         clock = msgspec.convert(data["clock"], EventClock)
         self._clock.newest_ms, self._clock.moved_ms, self._clock.watermark_ms = (
             clock.newest_ms,

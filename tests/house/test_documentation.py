@@ -35,7 +35,13 @@ def first_column(path: Path, heading: str) -> list[str]:
 
 
 def variables() -> list[str]:
-    parts = [settings.EmitterSettings, settings.MonitorSettings, settings.WatchSettings]
+    parts = [
+        settings.EmitterSettings,
+        settings.MonitorSettings,
+        settings.WatchSettings,
+        settings.KafkaSettings,
+        settings.WorkerSettings,
+    ]
     return [spec.metadata["variable"] for part in parts for spec in fields(part)]
 
 
