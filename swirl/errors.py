@@ -9,6 +9,7 @@ The tree::
         ├── SettingsError       a setting has an unusable value (also a ValueError)
         ├── FrameError          bytes that are no frame; ``cause`` says why (also a ValueError)
         ├── SnapshotError       a snapshot that cannot be restored (also a ValueError)
+        ├── TopicsError         Kafka's topics are not as they must be; ``do`` says what helps
         ├── DeliveryError       a sink could not deliver an effect; tried again unless it is permanent
         └── MissingExtraError   an optional dependency is not installed (also an ImportError)
 
@@ -27,6 +28,7 @@ __all__ = [
     "SettingsError",
     "SnapshotError",
     "SwirlError",
+    "TopicsError",
 ]
 
 
@@ -74,6 +76,20 @@ class FrameError(SwirlError, ValueError):
 
 class SnapshotError(SwirlError, ValueError):
     """A snapshot cannot be restored: it is damaged, or of a version that this Swirl does not know."""
+
+
+class TopicsError(SwirlError):
+    """Kafka's topics are missing, would lose data as they are, or cannot be seen.
+
+    Attributes:
+        do: what a person can do about it; also the end of the message.
+        passing: it may be over by itself, such as a broker that does not answer; trying again can help.
+    """
+
+    def __init__(self, what: str, *, do: str = "", passing: bool = False) -> None:
+        super().__init__(f"{what}; {do}" if do else what)
+        self.do = do
+        self.passing = passing
 
 
 class DeliveryError(SwirlError):

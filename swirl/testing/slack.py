@@ -66,9 +66,9 @@ class _Failure:
 class SlackStandIn:
     """A Slack workspace with one bot and one webhook.
 
-    It knows ``chat.postMessage``, ``chat.update`` and the webhook, with Slack's answers to what breaks its
-    rules: one message a second a channel (429 with Retry-After), limits of blocks and texts, threads and
-    messages that must exist, tokens.
+    It knows ``auth.test``, ``chat.postMessage``, ``chat.update`` and the webhook, with Slack's answers to
+    what breaks its rules: one message a second a channel (429 with Retry-After), limits of blocks and texts,
+    threads and messages that must exist, tokens.
 
     Args:
         channels: names of the channels there are.
@@ -227,6 +227,8 @@ class SlackStandIn:
     def _api(self, method: str, authorization: str, payload: dict[str, Any]) -> _Answer:
         if authorization != f"Bearer {self.token}":
             return _refused("invalid_auth" if authorization else "not_authed")
+        if method == "auth.test":
+            return _Answer(200, json.dumps({"ok": True, "team": "Stand-in", "user": "swirl"}), {})
         known = {name: ident for ident, name in self._channels.items()}
         wanted = str(payload.get("channel", ""))
         # Names are understood when posting; edits want the id, as Slack does.
