@@ -177,9 +177,14 @@ class Frame(
 
 
 class Tick(msgspec.Struct, frozen=True, tag_field="t", tag="i", rename={"schema": "v", "pipeline": "p"}):
-    """Time passes for a pipeline that says nothing. The owner of the log appends it."""
+    """Time passes for a pipeline that says nothing. The owner of the log appends it.
 
-    pipeline: str
+    Attributes:
+        pipeline: its name; empty for all pipelines of this log.
+        schema: see :data:`SCHEMA`.
+    """
+
+    pipeline: str = ""
     schema: int = SCHEMA
 
 

@@ -52,6 +52,7 @@ class Monitor:
     Attributes:
         refused: records that could not be read, by cause.
         refusal: why the record that was folded last could not be read; None if it could.
+        folded: names of the pipelines that the last record went into.
         next_offset: the offset that comes next; lower ones have been folded already and are ignored.
     """
 
@@ -65,6 +66,7 @@ class Monitor:
         self._pipelines: dict[str, PipelineMonitor] = {}
         self.refused: dict[str, int] = {}
         self.refusal: FrameError | None = None
+        self.folded: tuple[str, ...] = ()
         self.next_offset = 0
 
     @property
@@ -102,18 +104,21 @@ class Monitor:
         if offset < self.next_offset:
             return []
         self.next_offset = offset + 1
-        self.refusal = None
+        self.refusal, self.folded = None, ()
         try:
             record = decode(payload)
-            pipeline = self._pipeline(record.pipeline)
+            names = (record.pipeline,) if record.pipeline else self.awake
+            behind = [p for p in map(self._pipeline, names) if offset >= p.next_offset]
         except FrameError as error:
             self.refusal = error
             self.refused[error.cause] = self.refused.get(error.cause, 0) + 1
             return []
-        if offset < pipeline.next_offset:
-            return []
-        pipeline.next_offset = offset + 1
-        return (yield from pipeline.apply(log_ms, record))
+        self.folded = tuple(pipeline.name for pipeline in behind)
+        effects: list[Effect] = []
+        for pipeline in behind:
+            pipeline.next_offset = offset + 1
+            effects += yield from pipeline.apply(log_ms, record)
+        return effects
 
     def _pipeline(self, name: str) -> PipelineMonitor:
         pipeline = self._pipelines.get(name)
