@@ -1,6 +1,6 @@
 """How effects leave: one dependency, one file."""
 
-from swirl.sinks.base import Sink
+from swirl.sinks.base import Doubting, Sink
 from swirl.sinks.outlet import Counts, Outlet
 
-__all__ = ["Counts", "Outlet", "Sink"]
+__all__ = ["Counts", "Doubting", "Outlet", "Sink"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from swirl.effect import Effect
 
-__all__ = ["Sink"]
+__all__ = ["Doubting", "Sink"]
 
 
 class Sink(Protocol):
@@ -24,4 +24,13 @@ class Sink(Protocol):
         It may block, and it may be called again with the same effect. Whatever it raises is tried again
         later; a :class:`swirl.errors.DeliveryError` says more about when, and whether.
         """
+        ...
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A sink that can look up whether an effect was carried out already."""
+
+    def doubt(self, identity: str) -> None:
+        """The effect of this identity may have been carried out by another: look before it is done again."""
         ...

@@ -271,3 +271,241 @@ def test_time_comes_from_the_clock_that_is_given() -> None:
     assert outlet.drain(10)
     assert outlet.close()
     assert outlet.counts == Counts(failed=1)
+
+
+class Gate:
+    """A sink that says when it is at work, and waits until it may go on or fail."""
+
+    name = "gate"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.entered, self.leave = threading.Event(), threading.Event()
+        self.error = error
+        self.taken: list[str] = []
+
+    def handle(self, effect: Effect) -> None:
+        self.entered.set()
+        assert self.leave.wait(10)
+        error, self.error = self.error, None
+        if error:
+            raise error
+        self.taken.append(effect.identity)
+
+
+OTHER = window(pipeline="other")
+
+
+def test_whoever_waits_hears_what_was_delivered_and_what_was_given_up() -> None:
+    heard: list[tuple[str, bool]] = []
+    outlet = Outlet(
+        Recorder(OSError("away"), DeliveryError("no", permanent=True)),
+        retries=QUICK,
+        settled=lambda effect, delivered: heard.append((effect.identity, delivered)),
+    )
+    for effect in (changed(DATA), changed(DEPLOYMENT)):
+        outlet.offer(effect)
+    assert outlet.drain(10)
+    assert outlet.close()
+    outlet._thread.join(10)
+    assert heard == [(changed(DATA).identity, False), (changed(DEPLOYMENT).identity, True)]
+
+
+def test_delivery_is_told_before_an_outlet_is_drained() -> None:
+    heard: list[bool] = []
+    outlet = Outlet(Recorder(), settled=lambda _, delivered: heard.append(delivered))
+    for index in range(20):
+        outlet.offer(window(index))
+    assert outlet.drain(10)
+    assert heard == [True] * 20
+    assert outlet.close()
+
+
+def test_one_who_listens_badly_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def settled(effect: Effect, delivered: bool) -> None:  # noqa: FBT001 - the signature that an outlet calls
+        raise RuntimeError("not now")
+
+    outlet = Outlet(Recorder(DeliveryError("no", permanent=True)), settled=settled)
+    with caplog.at_level(logging.ERROR, "swirl.sinks"):
+        outlet.offer(changed(DATA))
+        outlet.offer(changed(DEPLOYMENT))
+        assert outlet.drain(10)
+        assert outlet.close()
+        outlet._thread.join(10)
+    assert outlet.counts == Counts(delivered=1, failed=1)
+    assert len(caplog.messages) == 2
+
+
+def test_before_each_attempt_the_outlet_asks_whether_it_may_send() -> None:
+    asked: list[str] = []
+
+    def once(effect: Effect) -> bool:
+        asked.append(effect.identity)
+        return len(asked) < 2
+
+    sink = Recorder(OSError("away"))
+    outlet = Outlet(sink, retries=QUICK, may_send=once)
+    outlet.offer(changed(DATA))
+    assert outlet.drain(10)
+    assert (asked, sink.attempts) == ([changed(DATA).identity] * 2, 1)
+    assert outlet.counts == Counts(retried=1, withdrawn=1)
+    assert outlet.offer(changed(DATA))
+    assert outlet.close()
+
+
+def test_what_may_not_be_sent_is_neither_settled_nor_told_to_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[bool] = []
+    outlet = Outlet(Recorder(), settled=lambda _, ok: heard.append(ok), may_send=lambda _: False)
+    with caplog.at_level(logging.WARNING, "swirl.sinks"):
+        outlet.offer(changed(DATA))
+        assert outlet.drain(10)
+        assert outlet.close()
+    assert (heard, caplog.messages, outlet.counts) == ([], [], Counts(withdrawn=1))
+
+
+def test_a_guard_that_raises_is_asked_again() -> None:
+    errors = [OSError("who knows")]
+
+    def guard(effect: Effect) -> bool:
+        if errors:
+            raise errors.pop()
+        return True
+
+    outlet = Outlet(Recorder(), retries=QUICK, may_send=guard)
+    outlet.offer(changed(DATA))
+    assert outlet.drain(10)
+    assert outlet.close()
+    assert outlet.counts == Counts(delivered=1, retried=1)
+
+
+def test_what_is_withdrawn_is_forgotten_and_may_be_offered_again() -> None:
+    backlog = Backlog()
+    for effect in (changed(DATA), OTHER, window()):
+        backlog.offer(effect, 0.0)
+    assert backlog.withdraw("ads") == 2
+    assert taken(backlog) == [OTHER]
+    assert backlog.counts == Counts(delivered=1, withdrawn=2)
+    assert backlog.offer(changed(DATA), 0.0)
+    assert not backlog.offer(OTHER, 0.0)
+
+
+def test_what_was_delivered_may_be_offered_again_after_its_pipeline_was_withdrawn() -> None:
+    backlog = Backlog()
+    backlog.offer(changed(DATA), 0.0)
+    taken(backlog)
+    assert backlog.withdraw("ads") == 0
+    assert backlog.offer(changed(DATA), 0.0)
+
+
+def test_an_effect_between_two_attempts_is_withdrawn_too() -> None:
+    backlog = Backlog()
+    backlog.offer(changed(DATA), 0.0)
+    backlog.take(0.0)
+    backlog.stumbled(OSError("away"), 0.0)
+    assert backlog.withdraw("ads") == 1
+    assert backlog.take(0.0) is None
+    assert backlog.counts == Counts(retried=1, withdrawn=1)
+
+
+def test_an_effect_that_is_being_tried_may_finish() -> None:
+    heard: list[bool] = []
+    sink = Gate()
+    outlet = Outlet(sink, settled=lambda _, delivered: heard.append(delivered))
+    outlet.offer(changed(DATA))
+    outlet.offer(changed(DEPLOYMENT))
+    assert sink.entered.wait(10)
+    assert outlet.withdraw("ads") == 1
+    sink.leave.set()
+    assert outlet.drain(10)
+    assert (sink.taken, heard) == ([changed(DATA).identity], [True])
+    assert outlet.counts == Counts(delivered=1, withdrawn=1)
+    assert outlet.offer(changed(DATA))
+    assert outlet.close()
+
+
+def test_an_effect_that_was_withdrawn_while_it_was_tried_is_not_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: list[bool] = []
+    sink = Gate(OSError("away"))
+    outlet = Outlet(sink, retries=QUICK, settled=lambda _, delivered: heard.append(delivered))
+    outlet.offer(changed(DATA))
+    assert sink.entered.wait(10)
+    assert outlet.withdraw("ads") == 0
+    with caplog.at_level(logging.WARNING, "swirl.sinks"):
+        sink.leave.set()
+        assert outlet.drain(10)
+        assert outlet.close()
+    assert (sink.taken, heard, caplog.messages) == ([], [], [])
+    assert outlet.counts == Counts(withdrawn=1)
+
+
+def test_a_pipeline_that_comes_back_takes_up_the_effect_that_is_being_tried() -> None:
+    sink = Gate(OSError("away"))
+    outlet = Outlet(sink, retries=QUICK)
+    outlet.offer(changed(DATA))
+    assert sink.entered.wait(10)
+    outlet.withdraw("ads")
+    assert outlet.offer(changed(DATA))
+    assert not outlet.offer(changed(DATA))
+    sink.leave.set()
+    assert outlet.drain(10)
+    assert outlet.close()
+    assert (sink.taken, outlet.counts) == ([changed(DATA).identity], Counts(delivered=1, retried=1))
+
+
+def test_withdrawing_can_wait_for_the_effect_that_is_being_tried() -> None:
+    sink = Gate()
+    outlet = Outlet(sink)
+    outlet.offer(changed(DATA))
+    assert sink.entered.wait(10)
+    outlet.withdraw("ads", timeout=0.0)
+    assert sink.taken == []
+    threading.Timer(0.02, sink.leave.set).start()
+    outlet.withdraw("ads", timeout=10.0)
+    assert sink.taken == [changed(DATA).identity]
+    assert outlet.close()
+
+
+def test_doubt_reaches_a_sink_that_can_look_up() -> None:
+    class Wary(Recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.doubted: list[str] = []
+
+        def doubt(self, identity: str) -> None:
+            self.doubted.append(identity)
+
+    sink = Wary()
+    wary, other = Outlet(sink), Outlet(Recorder())
+    for outlet in (wary, other):
+        outlet.offer(changed(DATA), doubtful=True)
+        outlet.offer(changed(DEPLOYMENT))
+        assert outlet.drain(10)
+        assert outlet.close()
+    assert sink.doubted == [changed(DATA).identity]
+
+
+@given(st.lists(st.sampled_from(["offer", "other", "take", "done", "fail", "withdraw"]), max_size=60))
+def test_every_effect_offered_is_accounted_for(steps: list[str]) -> None:
+    backlog, offered, number, busy = Backlog(5, Retries(attempts=2)), 0, 0, False
+    for step in steps:
+        number += 1
+        if step in {"offer", "other"} and backlog.counts.pending < 4:
+            pipeline = "ads" if step == "offer" else "other"
+            offered += backlog.offer(window(number, pipeline=pipeline), 0.0)
+        elif step == "take" and not busy:
+            backlog.hurry()
+            busy = backlog.take(0.0) is not None
+        elif step == "done" and busy:
+            backlog.succeeded()
+            busy = False
+        elif step == "fail" and busy:
+            backlog.stumbled(OSError(), 0.0)
+            busy = False
+        elif step == "withdraw":
+            backlog.withdraw("ads")
+    told = backlog.counts
+    assert told.delivered + told.failed + told.pending + told.withdrawn == offered
+    assert all(held[0].pipeline != "ads" for held in backlog._waiting) or "offer" in steps
