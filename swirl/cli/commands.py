@@ -55,3 +55,22 @@ def settings() -> None:
 
     for line in table():
         click.echo(line)
+
+
+@group.command()
+@click.option("--create", is_flag=True, help="Create those that do not exist.")
+@click.option("--apply", "change", is_flag=True, help="Set what differs; never the number of partitions.")
+@click.option("--partitions", type=click.IntRange(1, 10_000), help="Of those that are created.  [default: 8]")
+@click.option(
+    "--replicas", type=click.IntRange(1, 100), help="Copies of each that is created.  [default: up to 3]"
+)
+def topics(*, create: bool, change: bool, partitions: int | None, replicas: int | None) -> None:
+    """Show Kafka's topics, and what has to be otherwise.
+
+    Nothing is changed unless asked for. Ends with 0 if all is well, with 1 if something is not.
+    """
+    from swirl.cli.topics import run
+
+    if not create and (partitions or replicas):
+        raise click.UsageError("--partitions and --replicas are for --create")
+    sys.exit(run(create=create, change=change, partitions=partitions, replicas=replicas, say=click.echo))
