@@ -293,7 +293,7 @@ def _explained(
         return TopicsError(f"{who} may not see the consumer group", do="give the right Describe on the group")
     if isinstance(error, errors.AuthorizationError):
         return TopicsError(f"{who} may not do that: {error}", do="give the right with kafka-acls.sh")
-    why = f" ({str(last).removeprefix("KafkaConnectionError: ")})" if last is not None else ""
+    why = f" ({str(last).removeprefix('KafkaConnectionError: ')})" if last is not None else ""
     if isinstance(error, errors.KafkaTimeoutError | errors.KafkaConnectionError | errors.NodeNotReadyError):
         return TopicsError(
             f"no answer from {servers} within {seconds:g} s{why}",
