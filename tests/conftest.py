@@ -11,6 +11,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+pytest_plugins = ["tests.services"]
+
 settings.register_profile("swirl", derandomize=True, database=None, deadline=None, print_blob=False)
 settings.load_profile("swirl")
 

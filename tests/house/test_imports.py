@@ -30,6 +30,7 @@ EXTRAS = {
     "swirl.effect": [],
     "swirl.history": [],
     "swirl.settings": [],
+    "swirl.testing.jars": ["dev"],
     "swirl_pipelines": ["watch", "demo"],
     "swirl": ["watch"],
 }
