@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
+from swirl.testing import slack_history
 from swirl.testing.slack_text import complaint, shown
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ __all__ = ["SlackMessage", "SlackStandIn"]
 
 _WEBHOOK = "/services/T0SWIRL/B0SWIRL/secret"
 _POSTED, _UPDATED = 40_000, 4_000
+_SCOPES = {
+    "chat.postMessage": "chat:write",
+    "chat.update": "chat:write",
+    "conversations.history": "channels:history",
+    "conversations.replies": "channels:history",
+    "users.conversations": "channels:read",
+}
 
 
 @dataclass
@@ -66,15 +74,21 @@ class _Failure:
 class SlackStandIn:
     """A Slack workspace with one bot and one webhook.
 
-    It knows ``auth.test``, ``chat.postMessage``, ``chat.update`` and the webhook, with Slack's answers to
-    what breaks its rules: one message a second a channel (429 with Retry-After), limits of blocks and texts,
-    threads and messages that must exist, tokens.
+    It knows ``auth.test``, ``chat.postMessage``, ``chat.update``, ``conversations.history``,
+    ``conversations.replies``, ``users.conversations`` and the webhook, with Slack's answers to what breaks
+    its rules: one message a second a channel (429 with Retry-After), limits of blocks and texts, threads and
+    messages that must exist, tokens and their scopes, and that who asks for messages sends a form, not JSON.
 
     Args:
         channels: names of the channels there are.
         token: the bot's token.
         clock: seconds since 1970; for the pace and for timestamps.
         pace: seconds between two messages of a channel.
+
+    Attributes:
+        messages: that were taken, in order.
+        calls: methods and what they were called with, without those that failed as told.
+        scopes: what the bot may do; a call without its scope is refused with ``missing_scope``.
 
     Example:
         >>> from slack_sdk import WebClient
@@ -97,12 +111,14 @@ class SlackStandIn:
         self.token = token
         self.messages: list[SlackMessage] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.scopes = set(_SCOPES.values())
         self._channels = {f"C{index:08d}": name for index, name in enumerate(channels)}
         self._clock = clock
         self._pace = pace
         self._posted = 0
         self._last: dict[str, float] = {}
         self._failures: list[_Failure] = []
+        self._unheard = 0
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -160,6 +176,11 @@ class SlackStandIn:
         with self._lock:
             self._failures += [_Failure(status, body, delay, headers)] * calls
 
+    def lose_answers(self, messages: int = 1) -> None:
+        """Take the next messages that are posted, and close the connection without an answer."""
+        with self._lock:
+            self._unheard += messages
+
     def delete(self, ts: str) -> None:
         """Somebody deletes a message."""
         with self._lock:
@@ -187,6 +208,9 @@ class SlackStandIn:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 answer = workspace._answer(self.path, dict(self.headers.items()), body)
+                if answer is None:
+                    self.close_connection = True
+                    return
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
@@ -200,18 +224,26 @@ class SlackStandIn:
 
         return Handler
 
-    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> _Answer:
+    def _answer(self, path: str, headers: dict[str, str], body: bytes) -> _Answer | None:
+        """None where the sender shall hear nothing."""
         with self._lock:
             failure = self._failures.pop(0) if self._failures else None
         if failure:
             threading.Event().wait(failure.delay)
             return _Answer(failure.status, failure.body, failure.headers)
-        payload = _payload(headers.get("Content-Type", ""), body)
+        method = path.removeprefix("/api/")
+        payload = _payload(method, headers.get("Content-Type", ""), body)
         with self._lock:
-            self.calls.append((path.removeprefix("/api/"), payload))
+            self.calls.append((method, payload))
+            posted = self._posted
             if path.startswith("/services/"):
-                return self._webhook(path, payload)
-            return self._api(path.removeprefix("/api/"), headers.get("Authorization", ""), payload)
+                answer = self._webhook(path, payload)
+            else:
+                answer = self._api(method, headers.get("Authorization", ""), payload)
+            if self._unheard and self._posted > posted:
+                self._unheard -= 1
+                return None
+            return answer
 
     def _webhook(self, path: str, payload: dict[str, Any]) -> _Answer:
         if path != _WEBHOOK:
@@ -228,15 +260,24 @@ class SlackStandIn:
         if authorization != f"Bearer {self.token}":
             return _refused("invalid_auth" if authorization else "not_authed")
         if method == "auth.test":
-            return _Answer(200, json.dumps({"ok": True, "team": "Stand-in", "user": "swirl"}), {})
+            return _told_as_json({"ok": True, "team": "Stand-in", "user": "swirl"})
+        if (scope := _SCOPES.get(method)) and scope not in self.scopes:
+            return _told_as_json({"ok": False, "error": "missing_scope", "needed": scope})
+        if method == "users.conversations":
+            return _told_as_json(slack_history.memberships(self._channels, payload))
+        if method in _TOLD and "channel" not in payload:
+            return _refused("invalid_arguments", "missing required field: channel")
         known = {name: ident for ident, name in self._channels.items()}
         wanted = str(payload.get("channel", ""))
-        # Names are understood when posting; edits want the id, as Slack does.
+        # Names are understood when posting; all else wants the id, as Slack does.
         channel = known.get(wanted, wanted) if method == "chat.postMessage" else wanted
         if channel not in self._channels:
             return _refused("channel_not_found")
         if method == "chat.postMessage":
             return self._post(channel, payload)
+        if method in _TOLD:
+            held = [m for m in self.messages if m.channel == channel]
+            return _told_as_json(_TOLD[method](held, payload))
         return self._update(channel, payload) if method == "chat.update" else _refused("unknown_method")
 
     def _post(self, channel: str, payload: dict[str, Any]) -> _Answer:
@@ -273,7 +314,12 @@ class SlackStandIn:
         return None
 
 
-def _payload(kind: str, body: bytes) -> dict[str, Any]:
+_TOLD = {"conversations.history": slack_history.history, "conversations.replies": slack_history.replies}
+
+
+def _payload(method: str, kind: str, body: bytes) -> dict[str, Any]:
+    if "json" in kind and method in _TOLD:
+        return {}
     if "json" in kind:
         found = json.loads(body or b"{}")
         return found if isinstance(found, dict) else {}
@@ -288,6 +334,10 @@ def _refused(error: str, reason: str = "") -> _Answer:
 
 def _accepted(message: SlackMessage) -> _Answer:
     told = {"ok": True, "channel": message.channel, "ts": message.ts, "message": {"text": message.text}}
+    return _told_as_json(told)
+
+
+def _told_as_json(told: dict[str, Any]) -> _Answer:
     return _Answer(200, json.dumps(told), {})
 
 

@@ -195,3 +195,94 @@ def test_two_servers_do_not_meet() -> None:
         assert one.url != other.url
         WebhookClient(one.webhook, retry_handlers=[]).send(text="x")
         assert (len(one.messages), len(other.messages)) == (1, 0)
+
+
+NOTE = {"event_type": "note", "event_payload": {"number": 1}}
+
+
+def posted(slack: SlackStandIn, clock: Clock, count: int, **given: Any) -> list[str]:
+    sent = []
+    for index in range(count):
+        clock.now += 1
+        answer = client(slack).chat_postMessage(
+            channel="#ads-oncall", text=f"{index}", metadata=NOTE, **given
+        )
+        sent.append(answer["ts"])
+    return sent
+
+
+def test_history_comes_newest_first_page_by_page_without_replies(slack: SlackStandIn, clock: Clock) -> None:
+    roots = posted(slack, clock, 5)
+    posted(slack, clock, 2, thread_ts=roots[0])
+    pages = client(slack).conversations_history(channel="C00000000", limit=2)
+    assert [[(m["ts"], "metadata" in m) for m in page["messages"]] for page in pages] == [
+        [(roots[4], False), (roots[3], False)],
+        [(roots[2], False), (roots[1], False)],
+        [(roots[0], False)],
+    ]
+
+
+def test_history_begins_after_a_time_and_tells_metadata_if_asked(slack: SlackStandIn, clock: Clock) -> None:
+    roots = posted(slack, clock, 3)
+    found = client(slack).conversations_history(
+        channel="C00000000", oldest=roots[1], include_all_metadata=True
+    )
+    assert [(m["ts"], m["metadata"]) for m in found["messages"]] == [(roots[2], NOTE)]
+
+
+def test_a_new_message_shifts_no_page(slack: SlackStandIn, clock: Clock) -> None:
+    roots = posted(slack, clock, 3)
+    first = client(slack).conversations_history(channel="C00000000", limit=2)
+    posted(slack, clock, 1)
+    cursor = first["response_metadata"]["next_cursor"]
+    assert (
+        client(slack).conversations_history(channel="C00000000", cursor=cursor)["messages"][0]["ts"]
+        == roots[0]
+    )
+    assert refusal(client(slack).conversations_history, channel="C00000000", cursor="x") == (
+        200,
+        "invalid_cursor",
+    )
+
+
+def test_a_thread_comes_with_its_root_first(slack: SlackStandIn, clock: Clock) -> None:
+    (root,) = posted(slack, clock, 1)
+    told = posted(slack, clock, 3, thread_ts=root)
+    bot = client(slack)
+    pages = bot.conversations_replies(channel="C00000000", ts=root, limit=3, include_all_metadata=True)
+    assert [[(m["ts"], m["thread_ts"]) for m in page["messages"]] for page in pages] == [
+        [(root, root), (told[0], root), (told[1], root)],
+        [(told[2], root)],
+    ]
+    assert refusal(bot.conversations_replies, channel="C00000000", ts="1.0") == (200, "thread_not_found")
+
+
+def test_who_asks_for_messages_names_the_channel_by_its_id_and_sends_a_form(slack: SlackStandIn) -> None:
+    bot = client(slack)
+    assert refusal(bot.conversations_history, channel="#ads-oncall") == (200, "channel_not_found")
+    assert refusal(bot.api_call, api_method="conversations.history", json={"channel": "C00000000"}) == (
+        200,
+        "invalid_arguments",
+    )
+    assert [(c["id"], c["name"]) for c in bot.users_conversations()["channels"]] == [
+        ("C00000000", "ads-oncall"), ("C00000001", "other"),
+    ]  # fmt: skip
+
+
+def test_what_a_bot_may_do_is_bound_to_scopes(slack: SlackStandIn) -> None:
+    slack.scopes = {"channels:history"}
+    bot = client(slack)
+    assert bot.conversations_history(channel="C00000000")["messages"] == []
+    assert refusal(bot.users_conversations) == (200, "missing_scope")
+    assert refusal(bot.chat_postMessage, channel="#ads-oncall", text="x") == (200, "missing_scope")
+
+
+def test_a_message_can_be_taken_while_its_answer_is_lost(slack: SlackStandIn, clock: Clock) -> None:
+    slack.lose_answers()
+    bot = client(slack)
+    assert bot.conversations_history(channel="C00000000")["messages"] == []
+    with pytest.raises(OSError, match="without response"):
+        bot.chat_postMessage(channel="#ads-oncall", text="one")
+    clock.now += 1
+    bot.chat_postMessage(channel="#ads-oncall", text="two")
+    assert [m.text for m in slack.messages] == ["one", "two"]
