@@ -74,3 +74,14 @@ def topics(*, create: bool, change: bool, partitions: int | None, replicas: int 
     if not create and (partitions or replicas):
         raise click.UsageError("--partitions and --replicas are for --create")
     sys.exit(run(create=create, change=change, partitions=partitions, replicas=replicas, say=click.echo))
+
+
+@group.command()
+def doctor() -> None:
+    """Test a deployment from settings to Slack, and say what to do.
+
+    It writes no record and posts no message. Ends with 0 if nothing fails, otherwise with 1.
+    """
+    from swirl.cli.doctor import run
+
+    sys.exit(run(click.echo))
