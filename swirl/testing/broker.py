@@ -7,6 +7,7 @@ password, and lets a user do only what was granted.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 import signal
@@ -14,21 +15,21 @@ import socket
 import subprocess
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from swirl.errors import SwirlError
 from swirl.kafka.connect import options
 from swirl.settings import KafkaSettings
+from swirl.testing.broker_access import ADMIN, Access, run_tool
 from swirl.testing.jars import jars, java
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
 __all__ = ["Broker", "free_port"]
 
-_ADMIN = "admin"
 _STARTED = b"Kafka Server started"
 _JAVA_OPTIONS = (
     *("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
@@ -42,6 +43,7 @@ _PROPERTIES = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "CLIENTS",
+    "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "controlled.shutdown.enable": "false",
     # A broker that comes back is taken for a second one until the first is given up.
@@ -59,20 +61,6 @@ _PROPERTIES = {
     "group.initial.rebalance.delay.ms": "0",
     "log.cleaner.dedupe.buffer.size": str(16 << 20),
 }
-_SECURE = {
-    "listener.security.protocol.map": "CLIENTS:SASL_SSL,CONTROLLER:PLAINTEXT",
-    "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-    "sasl.mechanism.inter.broker.protocol": "PLAIN",
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    # Who has no name has come by the controller's door, which only the broker itself knows.
-    "super.users": f"User:{_ADMIN};User:ANONYMOUS",
-}
-_AUTHORITY = "-alias ca -dname CN=Swirl -ext bc:c -ext ku:c=keyCertSign,cRLSign".split()
-_SERVER = (
-    "-alias broker -signer ca -dname CN=localhost "
-    "-ext san=dns:localhost,ip:127.0.0.1 -ext ku:c=digitalSignature"
-).split()
-_LOGIN = "org.apache.kafka.common.security"
 
 
 class Broker:
@@ -89,7 +77,7 @@ class Broker:
         say: is told of a download in plain lines.
 
     Example:
-        ``with Broker(Path("kafka")) as broker: KafkaProducer(bootstrap_servers=broker.address)``
+        ``with Broker(Path("kafka")) as broker: KafkaProducer(**broker.options())``
     """
 
     def __init__(
@@ -102,12 +90,11 @@ class Broker:
         properties: Mapping[str, str] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self.folder = folder
-        self.log = folder / "broker.log"
+        self.folder = folder.absolute()
+        self.log = self.folder / "broker.log"
         self._port = port or free_port()
-        self._secure = secure
-        self._users = dict(users or {})
-        self._extra = dict(properties or {})
+        self._access = Access(self.folder, users or {}) if secure else None
+        self._given = dict(properties or {})
         self._say = say
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: _Guard | None = None
@@ -120,10 +107,10 @@ class Broker:
     @property
     def running(self) -> bool:
         """Whether its process is there; a paused one is."""
-        if self._process is None or self._process.poll() is not None:
-            self._disarm()  # at once: the id may be another process' soon
-            return False
-        return True
+        if self._process is not None and self._process.poll() is None:
+            return True
+        self._disarm()  # at once: the id may soon be another process'
+        return False
 
     @property
     def pid(self) -> int:
@@ -146,26 +133,28 @@ class Broker:
             MissingExtraError: the extra ``dev`` is not installed.
             SwirlError: Kafka cannot be fetched, or it did not start; the message quotes the end of its log.
         """
+        if self.running:
+            raise SwirlError(f"the broker of {self.folder} runs already")
         command = [str(java()), *_JAVA_OPTIONS, "-cp", os.pathsep.join(map(str, jars(self._say)))]
         deadline = time.monotonic() + timeout
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self._secure:
-            self._make_certificates()
-        self._write_properties()
-        config = str(self.folder / "server.properties")
+        config = str(self._write_properties())
         if not (self.folder / "data" / "meta.properties").exists():
-            self._run([*command, "kafka.tools.StorageTool", "format", "-c", config, *self._format()])
+            run_tool([*command, "kafka.tools.StorageTool", "format", "-c", config, *self._format()])
         with self.log.open("ab") as log:
-            before = log.tell()
+            since = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 [*command, "kafka.Kafka", config],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is ours to handle
+                start_new_session=True,  # Ctrl-C is for us: the broker shall end in order
             )
-        self._guard = _Guard(self._process.pid)
-        self._wait_until_it_serves(before, deadline, timeout)
+        try:
+            self._guard = _Guard(self._process.pid)
+            self._wait_until_it_serves(since, deadline)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -173,38 +162,38 @@ class Broker:
         if self._process is not None and self.running:
             self.resume()
             self._process.terminate()
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._gone()
+            if self.wait(timeout) is None:
+                self.kill()
 
     def kill(self) -> None:
         """End it at once, as a crash would (``kill -9``)."""
         if self._process is not None and self.running:
             self._process.kill()
-        self._gone()
+            self.wait()
 
     def pause(self) -> None:
-        """Stop its clock: connections stay open and nobody answers."""
+        """Let it do nothing: connections stay open, and nobody answers (``SIGSTOP``)."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Go on after :meth:`pause`."""
+        """Let it go on after :meth:`pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait until it ends by itself.
+        """Wait until it ends.
 
         Returns:
-            its exit code, or None if it still runs after ``timeout`` seconds.
+            its exit code (negative: the signal that ended it), or None if it still runs after ``timeout``
+            seconds, or never did.
         """
         if self._process is None:
             return None
         try:
-            return self._process.wait(timeout)
+            code = self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
+        self._disarm()
+        return code
 
     def last_words(self, lines: int = 15) -> str:
         """The end of its log."""
@@ -213,33 +202,32 @@ class Broker:
         except FileNotFoundError:
             return ""
 
-    def settings(self, user: str = _ADMIN, mechanism: str = "SCRAM-SHA-512", **given: Any) -> KafkaSettings:
-        """How a client of Swirl's gets in.
+    def settings(self, user: str = ADMIN, mechanism: str = "SCRAM-SHA-512", **given: Any) -> KafkaSettings:
+        """How Swirl gets in.
 
         Args:
             user: if the broker is secure.
-            mechanism: of SASL.
-            given: other settings, or other values: ``password="wrong"``.
+            mechanism: of SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+            given: other settings, or other values: ``topics="mine"``, ``password="wrong"``.
         """
         found: dict[str, Any] = {"kafka": self.address}
-        if self._secure:
-            password = self._secret(_ADMIN) if user == _ADMIN else self._users.get(user, "")
-            found |= {"protocol": "SASL_SSL", "ca": str(self.folder / "ca.pem")}
-            found |= {"user": user, "password": password, "mechanism": mechanism}
+        if self._access is not None:
+            found |= {"protocol": "SASL_SSL", "ca": str(self._access.authority), "mechanism": mechanism}
+            found |= {"user": user, "password": self._access.password(user)}
         return KafkaSettings(**{**found, **given})
 
-    def options(self, user: str = _ADMIN, mechanism: str = "SCRAM-SHA-512") -> dict[str, Any]:
+    def options(self, user: str = ADMIN, mechanism: str = "SCRAM-SHA-512") -> dict[str, Any]:
         """What a client of kafka-python or aiokafka is made with to get in."""
         return options(self.settings(user, mechanism))
 
     def grant(self, user: str, operation: str, *, topic: str = "", group: str = "") -> None:
-        """Let a user do something.
+        """Let a user do something, from now on.
 
         Args:
             user: one of ``users``.
             operation: such as ``READ``, ``WRITE``, ``DESCRIBE``, ``CREATE``, ``IDEMPOTENT_WRITE``.
-            topic: on this topic; a ``*`` at its end means all that begin so.
-            group: on this consumer group, likewise. With neither it is for the whole cluster.
+            topic: with this topic; a ``*`` at its end means all that begin so.
+            group: with this consumer group, likewise. With neither it is for the whole cluster.
         """
         from kafka.admin import (  # noqa: PLC0415 - kafka-python is slow to import
             ACL,
@@ -251,15 +239,11 @@ class Broker:
             ResourceType,
         )
 
-        kind, name = (ResourceType.TOPIC, topic) if topic else (ResourceType.GROUP, group)
-        if not name:
-            kind, name = ResourceType.CLUSTER, "kafka-cluster"
-        prefixed = name.endswith("*") and name != "*"
-        pattern = ResourcePattern(
-            kind,
-            name.removesuffix("*") if prefixed else name,
-            ACLResourcePatternType.PREFIXED if prefixed else ACLResourcePatternType.LITERAL,
-        )
+        kind = ResourceType.TOPIC if topic else ResourceType.GROUP if group else ResourceType.CLUSTER
+        name = topic or group or "kafka-cluster"
+        all_that = name.endswith("*")
+        match = ACLResourcePatternType.PREFIXED if all_that else ACLResourcePatternType.LITERAL
+        pattern = ResourcePattern(kind, name.removesuffix("*"), match)
         acl = ACL(f"User:{user}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, pattern)
         admin = KafkaAdminClient(**self.options())
         try:
@@ -275,118 +259,45 @@ class Broker:
     ) -> None:
         self.stop()
 
-    def _gone(self) -> None:
-        if self._process is not None:
-            self._process.wait()
-        self._disarm()
-
     def _disarm(self) -> None:
-        if self._guard is not None:
-            self._guard.disarm()
-            self._guard = None
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.disarm()
 
-    def _wait_until_it_serves(self, before: int, deadline: float, timeout: float) -> None:
-        while not self._says(_STARTED, before):
-            if not self.running:
-                raise SwirlError(f"Kafka did not start. Its log, {self.log}, ends with:\n{self.last_words()}")
-            if time.monotonic() > deadline:
-                self.kill()
-                raise SwirlError(
-                    f"Kafka did not start within {timeout:g} s. Its log, {self.log}, ends with:\n"
-                    f"{self.last_words()}"
-                )
+    def _wait_until_it_serves(self, since: int, deadline: float) -> None:
+        while not self._logged(_STARTED, since):
+            if not self.running or time.monotonic() > deadline:
+                what = "did not start in time" if self.running else "did not start"
+                raise SwirlError(f"Kafka {what}. Its log, {self.log}, ends with:\n{self.last_words()}")
             time.sleep(0.05)
 
-    def _says(self, what: bytes, since: int) -> bool:
+    def _logged(self, what: bytes, since: int) -> bool:
         with self.log.open("rb") as log:
             log.seek(since)
             return what in log.read()
 
-    def _run(self, command: list[str], **environment: str) -> None:
-        """A tool of Kafka's or Java's that ends by itself."""
-        done = subprocess.run(  # noqa: S603 - our own command
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, **environment},
-        )
-        if done.returncode:
-            raise SwirlError(f"{Path(command[0]).name} failed:\n{(done.stdout + done.stderr)[-2000:]}")
-
     def _format(self) -> list[str]:
-        """Arguments for the data folder's first use."""
+        """What the data folder is made with."""
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
-        found = ["--cluster-id", cluster, "--ignore-formatted"]
-        if not self._secure:
-            return found
-        for user, password in {_ADMIN: self._secret(_ADMIN), **self._users}.items():
-            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
-                found += ["--add-scram", f"{mechanism}=[name={user},password={password}]"]
-        return found
+        users = self._access.format_arguments() if self._access is not None else []
+        return ["--cluster-id", cluster, "--ignore-formatted", *users]
 
-    def _write_properties(self) -> None:
+    def _write_properties(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         controller = free_port(besides=self._port)
         found = {
             **_PROPERTIES,
-            "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "listeners": f"CLIENTS://{self.address},CONTROLLER://127.0.0.1:{controller}",
             "advertised.listeners": f"CLIENTS://{self.address}",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(self.folder / "data"),
-            **(self._security() if self._secure else {}),
-            **self._extra,
+            **(self._access.properties() if self._access is not None else {}),
+            **self._given,
         }
         path = self.folder / "server.properties"
         path.touch(mode=0o600)
         path.write_text("".join(f"{name}={value}\n" for name, value in found.items()), encoding="utf-8")
-
-    def _security(self) -> dict[str, str]:
-        admin = self._secret(_ADMIN)
-        known = " ".join(f'user_{user}="{password}"' for user, password in self._users.items())
-        plain = f'{_LOGIN}.plain.PlainLoginModule required username="{_ADMIN}" password="{admin}"'
-        scram = f"{_LOGIN}.scram.ScramLoginModule required;"
-        listener = "listener.name.clients"
-        return {
-            **_SECURE,
-            f"{listener}.plain.sasl.jaas.config": f'{plain} user_{_ADMIN}="{admin}" {known};',
-            f"{listener}.scram-sha-256.sasl.jaas.config": scram,
-            f"{listener}.scram-sha-512.sasl.jaas.config": scram,
-            "ssl.keystore.type": "PKCS12",
-            "ssl.keystore.location": str(self.folder / "broker.p12"),
-            "ssl.keystore.password": self._secret("keys"),
-            "ssl.key.password": self._secret("keys"),
-            "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self.folder / "ca.pem"),
-        }
-
-    def _make_certificates(self) -> None:
-        """An authority, and a certificate by it for the broker; the authority's own key is thrown away."""
-        authority = self.folder / "ca.pem"
-        if authority.exists():
-            return
-        store = self.folder / "broker.p12"
-        store.unlink(missing_ok=True)
-        base = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass:env", "SWIRL_KEYS"]
-        pair = ["-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-validity", "3650"]
-        made = self.folder / "ca.new"
-        for arguments in (
-            [*pair, *_AUTHORITY],
-            [*pair, *_SERVER],
-            ["-exportcert", "-rfc", "-alias", "ca", "-file", str(made)],
-            ["-delete", "-alias", "ca"],
-        ):
-            self._run([str(java().with_name("keytool")), *arguments, *base], SWIRL_KEYS=self._secret("keys"))
-        made.rename(authority)
-
-    def _secret(self, name: str) -> str:
-        """A password that stays with the folder."""
-        path = self.folder / f"{name}.secret"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(16), encoding="utf-8")
-        return path.read_text(encoding="utf-8")
+        return path
 
 
 class _Guard:
@@ -396,13 +307,22 @@ class _Guard:
         end, self._pipe = os.pipe()
         try:
             self._shell = subprocess.Popen(  # noqa: S603 - our own command
-                ["/bin/sh", "-c", 'read -r _ || kill -9 "$0"', str(pid)], stdin=end, start_new_session=True
+                ["/bin/sh", "-c", 'read -r _ || kill -9 "$0"', str(pid)],
+                stdin=end,
+                stdout=subprocess.DEVNULL,  # ours may be a pipe that somebody reads to its end
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
+        except BaseException:
+            os.close(self._pipe)
+            raise
         finally:
             os.close(end)
 
     def disarm(self) -> None:
-        os.write(self._pipe, b"\n")
+        """Let it go without doing anything."""
+        with contextlib.suppress(BrokenPipeError):  # somebody ended the shell
+            os.write(self._pipe, b"\n")
         os.close(self._pipe)
         self._shell.wait()
 
