@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 from swirl.errors import MissingExtraError
 
@@ -74,6 +76,53 @@ def topics(*, create: bool, change: bool, partitions: int | None, replicas: int 
     if not create and (partitions or replicas):
         raise click.UsageError("--partitions and --replicas are for --create")
     sys.exit(run(create=create, change=change, partitions=partitions, replicas=replicas, say=click.echo))
+
+
+@group.command()
+@click.option(
+    "--log",
+    "level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What Swirl's own log tells.",
+)
+def worker(*, level: str) -> None:
+    """Watch what pipelines send to Kafka; start more of them to scale.
+
+    Ends with 0 after SIGTERM or Ctrl-C, with another code where it cannot go on and shall be started anew.
+    """
+    from swirl.cli.worker import run
+
+    run(level)
+
+
+@group.group()
+def dev() -> None:
+    """What a developer needs on the desk."""
+
+
+@dev.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9092,
+    show_default=True,
+    help="On 127.0.0.1; 0: a free one.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of its data; default: kafka in Swirl's state folder.",
+)
+@click.option("--ephemeral", is_flag=True, help="Begin with nothing, and leave nothing behind.")
+def kafka(*, port: int, folder: Path | None, ephemeral: bool) -> None:
+    """Run a real Kafka broker, without Docker or an installed Java, until Ctrl-C."""
+    from swirl.cli.dev import Options, run
+
+    if folder and ephemeral:
+        raise click.UsageError("--folder keeps what --ephemeral leaves no trace of; take one of them")
+    sys.exit(run(Options(port, folder, ephemeral), click.echo, partial(click.echo, err=True)))
 
 
 @group.command()

@@ -1,0 +1,263 @@
+"""The Faust app: settings that lose nothing, one agent on the frames, and what hangs on rebalances."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from swirl.engine.faust.kafka_log import KafkaLog
+from swirl.engine.faust.watchdog import Watchdog
+from swirl.engine.shards import Shards
+from swirl.errors import MissingExtraError
+from swirl.kafka.connect import tls
+from swirl.kafka.topics import Topics
+from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
+from swirl.sinks.log import LogSink
+from swirl.sinks.prometheus import PrometheusSink
+from swirl.web import Server, application, serve
+
+try:
+    import faust
+    from faust.types import TP
+    from mode import CrashingSupervisor
+    from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+except ImportError as error:
+    raise MissingExtraError(error.name or "faust", "worker") from None
+
+if TYPE_CHECKING:
+    from swirl.sinks.base import Sink
+
+__all__ = ["WorkerApp", "from_environment"]
+
+_log = logging.getLogger("swirl.worker")
+_TICK_S = 1.0
+_SAVE_S = 0.25
+_CHECK_S = 5.0
+_MOST_BYTES = 1_100_000
+
+
+class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
+    """One worker.
+
+    Args:
+        kafka, monitor, watch, worker: the settings.
+        sink: tells people; default: Slack where it is set, else the log.
+    """
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        monitor: MonitorSettings,
+        watch: WatchSettings,
+        worker: WorkerSettings,
+        sink: Sink | None = None,
+    ) -> None:
+        super().__init__(worker.group, **_options(kafka, worker))
+        self.kafka, self.watch, self.worker = kafka, watch, worker
+        self.topics_of_swirl = Topics.of(kafka)
+        self.web_server: Server | None = None
+        self.exporter = PrometheusSink(
+            outlets=lambda: {self.shards.outlet.name: self.shards.outlet.counts},
+            refused=lambda: self.shards.refused(),
+            worker=lambda: self.shards.figures(),
+        )
+        threads: dict[str, str] = {}
+        log = KafkaLog(self, kafka, self.topics_of_swirl)
+        self.watchdog = Watchdog(worker, self._trouble)
+        self.shards = Shards(
+            *(log, self.topics_of_swirl, monitor, worker),
+            exporter=self.exporter,
+            sink=sink or _people(watch, threads),
+            threads=threads,
+            fenced=lambda: self.watchdog.fenced,
+        )
+        log.touch = self.watchdog.touch
+        self._connect()
+
+    def _connect(self) -> None:
+        frames = self.topic(
+            self.topics_of_swirl.frames,
+            **{f"{part}_type": bytes for part in ("key", "value")},
+            **{f"{part}_serializer": "raw" for part in ("key", "value")},
+        )
+        self.agent(frames, name="frames", concurrency=1)(self._fold)
+        self.on_partitions_revoked.connect(self._revoked)
+        self.on_rebalance_complete.connect(self._assigned)
+        for seconds, work in ((_TICK_S, self._tick), (_SAVE_S, self._save), (_CHECK_S, self._check)):
+            self.timer(seconds)(work)
+
+    # -- start and stop
+
+    async def on_start(self) -> None:
+        """Before anything is read: the topics are as they must be, and somebody can see how it goes."""
+        from swirl.kafka.topics import ensure  # noqa: PLC0415 - kafka-python is loaded when it is needed
+
+        for created in await asyncio.to_thread(ensure, self.kafka):
+            _log.info("created topic %s", created)
+        registry = CollectorRegistry()
+        self.exporter.register(registry)
+        for collect in (ProcessCollector, PlatformCollector):
+            collect(registry=registry)
+        if self.watch.http and self.web_server is None:
+            self.web_server = serve(
+                application(registry, live=self._live, ready=self._ready), self.watch.http
+            )
+        self.watchdog.start()
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """After the last word: nobody is watched any more."""
+        await super().on_stop()
+        self.watchdog.stop()
+        if self.web_server is not None:
+            self.web_server.close()
+
+    async def wind_down(self, seconds: float) -> None:
+        """Save all and tell what waits, as far as ``seconds`` allow."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.shards.save_all(), seconds / 2)
+        left = max(0.1, deadline - time.monotonic())
+        await asyncio.to_thread(self.shards.outlet.close, left)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.shards.save_all(), left)
+            await asyncio.wait_for(self.consumer.commit(), left)
+
+    # -- the work
+
+    async def _fold(self, stream: Any) -> None:
+        take = self.shards.take
+        async for event in stream.noack().events():
+            message = event.message
+            await take(
+                message.partition, message.offset, round(message.timestamp * 1000), message.key, event.value
+            )
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        """While the partitions are still ours: what was folded need not be folded again by who comes next."""
+        self.watchdog.touch()
+        try:
+            await asyncio.wait_for(self.shards.save_all(), self.worker.session_seconds / 3)
+        except Exception:  # noqa: BLE001 - it saves work, no more: whoever takes over can do without
+            _log.warning("the last snapshots before a rebalance were not taken", exc_info=True)
+
+    async def _assigned(self, *_: Any, **__: Any) -> None:
+        """Before anything flows again."""
+        self.watchdog.touch()
+        frames = self.topics_of_swirl.frames
+        await self.shards.assign({tp.partition for tp in self.consumer.assignment() if tp.topic == frames})
+
+    async def _tick(self) -> None:
+        if self.shards.ready:
+            self.shards.tick()
+
+    async def _save(self) -> None:
+        if self.shards.ready:
+            await self.shards.save()
+
+    async def _check(self) -> None:
+        """A topic that was deleted and made anew has fewer records than were folded."""
+        for partition in self.shards.partitions if self.shards.ready else ():
+            end = self.consumer.highwater(TP(self.topics_of_swirl.frames, partition))
+            if self.shards.is_ahead(partition, end):
+                _log.critical(
+                    "the frames' topic was deleted and made anew: this worker ends, to begin afresh"
+                )
+                raise RuntimeError("the frames' topic was deleted and made anew")
+
+    # -- health
+
+    def _trouble(self) -> str:
+        """Asked by the watchdog, from its thread."""
+        parked = _parked(self)
+        if parked:
+            return parked
+        stalled = self.shards.stalled_s() if self.shards.ready else 0.0
+        if stalled > self.worker.stalled_seconds:
+            return f"no record was folded for {stalled:.0f} s, though ticks are sent every second"
+        patience = max(self.worker.stalled_seconds, self.worker.session_seconds + 10.0)
+        if not self.shards.ready and self.watchdog.untouched_s > patience:
+            return f"no assignment of partitions for {self.watchdog.untouched_s:.0f} s"
+        return ""
+
+    def _live(self) -> tuple[bool, str]:
+        trouble = self._trouble()
+        return not trouble, trouble or f"last progress {self.shards.stalled_s():.1f} s ago"
+
+    def _ready(self) -> tuple[bool, str]:
+        owned = ", ".join(map(str, self.shards.partitions)) or "none"
+        return self.shards.ready, f"partitions {owned}" if self.shards.ready else "waiting for partitions"
+
+
+def _options(kafka: KafkaSettings, worker: WorkerSettings) -> dict[str, Any]:
+    credentials: Any = None
+    context = tls(kafka)
+    if kafka.protocol.startswith("SASL"):
+        credentials = faust.SASLCredentials(
+            username=kafka.user, password=kafka.password, mechanism=kafka.mechanism, ssl_context=context
+        )
+    elif context is not None:
+        credentials = faust.SSLCredentials(context)
+    return {
+        "broker": [f"kafka://{server}" for server in kafka.servers],
+        "broker_credentials": credentials,
+        "agent_supervisor": CrashingSupervisor,
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0.0,
+        "stream_buffer_maxsize": 512,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 4_000_000,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "broker_commit_interval": 1.0,
+        "broker_session_timeout": worker.session_seconds,
+        "broker_heartbeat_interval": worker.session_seconds / 5,
+        "broker_request_timeout": max(20.0, 1.5 * worker.session_seconds),
+        "producer_acks": -1,
+        "producer_request_timeout": 30.0,
+        "producer_max_request_size": _MOST_BYTES,
+        "producer_compression_type": "lz4",
+        "web_enabled": False,
+        "worker_redirect_stdouts": False,
+        "datadir": ".",
+    }
+
+
+def _people(watch: WatchSettings, threads: dict[str, str]) -> Sink:
+    from swirl.sinks.slack import slack_sink  # noqa: PLC0415 - slack-sdk is loaded only where it is used
+
+    return slack_sink(watch, threads) or LogSink()
+
+
+def _parked(app: WorkerApp) -> str:
+    """A consumer that met an error on joining waits for ever to be asked about it, and nobody does.
+
+    There is no public way to see it; where these attributes are not found, nothing is said.
+    """
+    found: Any = app
+    for name in ("consumer", "_thread", "_consumer", "_coordinator"):
+        found = getattr(found, name, None)
+    error = getattr(found, "_pending_exception", None)
+    task = getattr(found, "_coordination_task", None)
+    if error is not None:
+        return f"the consumer has given up: {error!r}"
+    if task is not None and task.done() and not task.cancelled():
+        return f"the consumer has given up: {task.exception()!r}"
+    return ""
+
+
+def from_environment() -> WorkerApp:
+    """The app as the variables say.
+
+    Raises:
+        SettingsError: one of them cannot be used.
+    """
+    return WorkerApp(
+        KafkaSettings.from_environment(),
+        MonitorSettings.from_environment(),
+        WatchSettings.from_environment(),
+        WorkerSettings.from_environment(),
+    )

@@ -1,0 +1,142 @@
+"""The log of a worker, on Faust's consumer and producer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from swirl.engine.pieces import Shelf
+from swirl.kafka.connect import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from swirl.engine.pieces import Record
+    from swirl.kafka.topics import Topics
+    from swirl.settings import KafkaSettings
+
+__all__ = ["KafkaLog"]
+
+_log = logging.getLogger("swirl.worker")
+
+
+class KafkaLog:
+    """See :class:`swirl.engine.shards.Log`.
+
+    Args:
+        app: the Faust app.
+        kafka: where Kafka is.
+        topics: their names.
+
+    Attributes:
+        touch: called while something goes on that takes its time.
+    """
+
+    def __init__(self, app: Any, kafka: KafkaSettings, topics: Topics) -> None:
+        self._app, self._kafka, self._topics = app, kafka, topics
+        self._posts: set[asyncio.Future[None]] = set()
+        self._acknowledged: dict[int, int] = {}
+        self.touch: Callable[[], None] = lambda: None
+
+    async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Append records; returns when they are safe."""
+        sent = [await self._send(topic, partition, *record) for record in records]
+        for future in sent:
+            await future
+
+    async def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> Any:
+        return await self._app.producer.send(topic, key, value, partition, None, {})
+
+    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        """Append a record soon."""
+        post = asyncio.ensure_future(self._post(topic, partition, key, value))
+        self._posts.add(post)
+        post.add_done_callback(self._posts.discard)
+
+    async def _post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        try:
+            await (await self._send(topic, partition, key, value))
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the watchdog sees ticks that never come
+            _log.warning("a record for %s was not taken: %r", topic, error)
+
+    async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
+        """Read partitions of the state topic to their ends."""
+        places = [TopicPartition(self._topics.state, partition) for partition in partitions]
+        shelves = {partition: Shelf() for partition in partitions}
+        async with self._reader() as consumer:
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            await consumer.seek_to_beginning(*places)
+            while any([await consumer.position(place) < end for place, end in ends.items()]):
+                for place, records in (await consumer.getmany(*places, timeout_ms=500)).items():
+                    for record in records:
+                        shelves[place.partition].put(record.key, record.value)
+                self.touch()
+        return shelves
+
+    def _reader(self) -> AIOKafkaConsumer:
+        """A consumer beside that of the group: Faust's own takes a second to answer a question."""
+        return AIOKafkaConsumer(
+            **options(self._kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=8_000_000,
+            fetch_max_wait_ms=100,
+        )
+
+    async def identity(self) -> str:
+        """Of the frames' topic."""
+        from swirl.kafka.topics import topic_id  # noqa: PLC0415 - kafka-python is loaded when it is needed
+
+        return await asyncio.to_thread(topic_id, self._kafka, self._topics.frames)
+
+    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
+        """Where reading of the frames goes on: where it was acknowledged, if that is still there."""
+        places = {partition: TP(self._topics.frames, partition) for partition in partitions}
+        async with self._reader() as reader:
+            firsts = await reader.beginning_offsets(list(places.values()))
+            ends = await reader.end_offsets(list(places.values()))
+        committed = await self._app.consumer.seek_to_committed()
+        rewound = {}
+        for partition, place in places.items():
+            offset, first, end = committed.get(place), firsts[place], ends[place]
+            if offset is None or offset < first:
+                if offset is not None and offset >= 0:
+                    _log.error(
+                        "partition %d: %d records were gone from the log before they were folded; "
+                        "let %s keep them for longer",
+                        *(partition, first - offset, self._topics.frames),
+                    )
+                offset = first
+            elif offset > end or partition in afresh:
+                _log.error(
+                    "partition %d: acknowledged up to %d, but the topic was made anew since: it is read from "
+                    "its beginning",
+                    *(partition, offset),
+                )
+                offset = rewound[place] = first
+            self._acknowledged[partition] = int(offset)
+        if rewound:
+            # The app seeks to what is committed when it resumes; there is no public way to commit less.
+            await self._app.consumer._commit(rewound)  # noqa: SLF001
+        return {partition: self._acknowledged[partition] for partition in partitions}
+
+    def acknowledge(self, partition: int, below: int) -> None:
+        """Frames below an offset need not be read again."""
+        place = TP(self._topics.frames, partition)
+        for offset in range(self._acknowledged.get(partition, below), below):
+            self._app.consumer.ack(_mark(place, offset))
+        self._acknowledged[partition] = max(below, self._acknowledged.get(partition, below))
+
+
+def _mark(place: TP, offset: int) -> ConsumerMessage:
+    """What Faust needs of a message to acknowledge it: the messages themselves are long gone."""
+    nothing: Any = None
+    return ConsumerMessage(
+        *(place.topic, place.partition, offset, 0.0, 0, [], nothing, nothing, nothing, 0, 0, place)
+    )

@@ -1,0 +1,157 @@
+"""One partition of the log: its monitor, what of it is safe, and what is to be told. No input or output, no clock.
+
+The log is also the way back: the fold is the same for everyone, so it is enough to keep a snapshot of each
+pipeline now and then and to fold again what came after it. A record is acknowledged once every pipeline that it
+went into has a later snapshot; until then it is read again after a crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swirl.effect import IncidentChanged
+from swirl.engine.outbox import Outbox
+from swirl.engine.pieces import Record, cut, outbox_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swirl.effect import Effect
+    from swirl.engine.pieces import Shelf
+    from swirl.monitor import Monitor
+
+__all__ = ["Shard"]
+
+
+class Shard:
+    """What a worker holds of one partition.
+
+    Args:
+        partition: its number.
+        monitor: a fresh one.
+        epoch: of this ownership; no two are alike.
+        log: identity of the frames' log.
+
+    Attributes:
+        partition: see above.
+        monitor: see above; fed through :meth:`fold` only.
+        outboxes: by pipeline.
+        gap: records that were gone from the log before they were folded.
+        redelivered: records that came again and were in a snapshot already.
+    """
+
+    def __init__(self, partition: int, monitor: Monitor, epoch: str, log: str) -> None:
+        self.partition = partition
+        self.monitor = monitor
+        self.outboxes: dict[str, Outbox] = {}
+        self.gap = 0
+        self.redelivered = 0
+        self._epoch, self._log = epoch, log
+        self._dirty: dict[str, int] = {}
+        self._saving: dict[str, int] = {}
+        self._saved_s: dict[str, float] = {}
+        self._slot: dict[str, int] = {}
+        self._leftovers: dict[str, list[Record]] = {}
+
+    # -- what comes in
+
+    def restore(self, shelf: Shelf, say: Callable[[str], None]) -> bool:
+        """Go on from what earlier owners have written.
+
+        Args:
+            shelf: the partition of the state log, read to its end.
+            say: is told, in words, of whatever cannot be taken over.
+
+        Returns:
+            Whether all is of this log; False: it was deleted and made anew since, so it begins at its beginning.
+        """
+        found = shelf.found()
+        for pipeline in shelf.broken():
+            say(f"the state of {pipeline!r} is not whole: learning starts anew")
+        ours = {name: snapshot for name, snapshot in found.items() if snapshot.log == self._log}
+        if len(ours) < len(found):
+            say(
+                f"the state of {len(found) - len(ours)} pipelines is of frames that are gone (the topic was "
+                "deleted and made anew): learning starts anew"
+            )
+        for pipeline, (_, snapshot, _) in ours.items():
+            try:
+                self.monitor.restore_pipeline(snapshot)
+            except ValueError as error:
+                say(f"the state of {pipeline!r} was not taken over: {error}; learning starts anew")
+        for pipeline, left in shelf.outboxes().items():
+            self.outboxes[pipeline], unreadable = Outbox.united(left)
+            if unreadable:
+                say(f"what was to be told of {pipeline!r} is of another version: it may be told twice")
+        self._leftovers = {name: shelf.leftovers(name) for name in found.keys() | self.outboxes.keys()}
+        return len(ours) == len(found)
+
+    def fold(self, offset: int, log_ms: int, payload: bytes) -> list[Effect]:
+        """Fold a record; returns what shall be done, which may have been done before."""
+        if 0 < self.monitor.next_offset < offset:
+            self.gap += offset - self.monitor.next_offset
+        known = offset < self.monitor.next_offset
+        effects = self.monitor.apply(offset, log_ms, payload)
+        for pipeline in self.monitor.folded:
+            self._dirty.setdefault(pipeline, offset)
+        if known or not (self.monitor.folded or self.monitor.refusal):
+            self.redelivered += 1
+        return effects
+
+    def news(self, effects: list[Effect]) -> list[IncidentChanged]:
+        """The steps of incidents that nobody has been told yet; from now on they wait in the outbox."""
+        steps = [effect for effect in effects if isinstance(effect, IncidentChanged)]
+        return [step for step in steps if self.outbox(step.incident.pipeline).add(step)]
+
+    def outbox(self, pipeline: str) -> Outbox:
+        """What is to be told of a pipeline."""
+        return self.outboxes.setdefault(pipeline, Outbox())
+
+    def outbox_record(self, pipeline: str) -> Record:
+        """The outbox as it stands, for the state log."""
+        return Record(outbox_key(pipeline, self._epoch), self.outbox(pipeline).encode())
+
+    # -- what is safe
+
+    @property
+    def settled(self) -> int:
+        """Records below this offset need not be read again."""
+        return min([*self._dirty.values(), *self._saving.values()], default=self.monitor.next_offset)
+
+    def due(self, now: float, every: float) -> str:
+        """The pipeline whose snapshot is due, the one that waits longest; ``""`` for none.
+
+        Args:
+            now: seconds, of a clock that never goes back.
+            every: seconds between two snapshots of a pipeline.
+        """
+        waiting = [
+            (self._saved_s.setdefault(name, now), name) for name in self._dirty if name not in self._saving
+        ]
+        since, name = min(waiting, default=(now, ""))
+        return name if now - since >= every else ""
+
+    @property
+    def unsaved(self) -> list[str]:
+        """Pipelines that have changed since their last snapshot."""
+        return [name for name in self._dirty if name not in self._saving]
+
+    def begin_snapshot(self, pipeline: str, now: float) -> list[Record]:
+        """A snapshot as it stands; all records but the last must be safe before the last is written."""
+        steps = self.monitor.pipeline_steps(pipeline)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                snapshot: bytes = end.value
+                break
+        self._saving[pipeline] = self._dirty.pop(pipeline)
+        self._saved_s[pipeline] = now
+        self._slot[pipeline] = 1 - self._slot.get(pipeline, 1)
+        head = (self.monitor.next_offset, self._log)
+        return cut(pipeline, snapshot, head, self._epoch, self._slot[pipeline])
+
+    def end_snapshot(self, pipeline: str) -> list[Record]:
+        """It is safe; returns the records that it makes superfluous."""
+        del self._saving[pipeline]
+        return self._leftovers.pop(pipeline, [])

@@ -1,0 +1,363 @@
+"""All partitions that a worker owns: records in, effects out, snapshots in turns. Kafka is behind :class:`Log`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
+from swirl.engine import wire
+from swirl.engine.pieces import Record
+from swirl.engine.shard import Shard
+from swirl.frame import Tick, encode
+from swirl.monitor import Monitor
+from swirl.sinks.outlet import Outlet
+from swirl.sinks.prometheus import WorkerFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from swirl.detector import Detector, Kind
+    from swirl.effect import Effect
+    from swirl.engine.pieces import Shelf
+    from swirl.kafka.topics import Topics
+    from swirl.settings import MonitorSettings, WorkerSettings
+    from swirl.sinks.base import Sink
+    from swirl.sinks.prometheus import PrometheusSink
+
+__all__ = ["Log", "Shards"]
+
+_log = logging.getLogger("swirl.worker")
+
+_BYTES_A_SECOND = 1_000_000.0
+"""Of snapshots, over all pipelines of a worker: what is written depends on time, not on how much there is."""
+
+_TICK = encode(Tick())
+
+
+class Log(Protocol):
+    """What a worker needs of Kafka."""
+
+    async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Append records; returns when they are safe."""
+        ...
+
+    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        """Append a record soon; what becomes of it is not awaited."""
+        ...
+
+    async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
+        """Read partitions of the state topic to their ends."""
+        ...
+
+    async def identity(self) -> str:
+        """Of the frames' topic: another one after it was deleted and made anew."""
+        ...
+
+    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
+        """Where reading of the frames goes on; acknowledgements begin there.
+
+        Args:
+            partitions: all that are owned.
+            afresh: those that shall be read from the first record that is there.
+        """
+        ...
+
+    def acknowledge(self, partition: int, below: int) -> None:
+        """Frames below an offset need not be read again."""
+        ...
+
+
+class Shards:
+    """The work of one worker.
+
+    Args:
+        log: see :class:`Log`.
+        topics: their names.
+        settings: what decides.
+        worker: how often to save, and whether to keep what cannot be read.
+        exporter: of ``/metrics``.
+        sink: tells people.
+        threads: incident -> where the sink tells it; the same mapping as the sink's own memory.
+        fenced: whether this worker may have lost its partitions without knowing it.
+        detectors: kind of series -> its detectors; default: those of production.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        topics: Topics,
+        settings: MonitorSettings,
+        worker: WorkerSettings,
+        *,
+        exporter: PrometheusSink,
+        sink: Sink,
+        threads: dict[str, str],
+        fenced: Callable[[], bool] = lambda: False,
+        detectors: Mapping[Kind, Sequence[Detector]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log, self._topics = log, topics
+        self._settings, self._worker, self._detectors = settings, worker, detectors
+        self._exporter, self._sink, self._threads = exporter, sink, threads
+        self._fenced, self._clock = fenced, clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._shards: dict[int, Shard] = {}
+        self._owner: dict[str, Shard] = {}
+        self._progress: dict[int, float] = {}
+        self._unwritten: set[str] = set()
+        self._saving = asyncio.Lock()
+        self._next_save = 0.0
+        self._saved_ms: dict[str, int] = {}
+        self._gone = _Gone()
+        self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
+        self.ready = False
+
+    # -- partitions come and go
+
+    async def assign(self, partitions: set[int]) -> None:
+        """Own these partitions and no others: forget what went away, take over what came."""
+        self.ready = False
+        self._loop = asyncio.get_running_loop()
+        self._gone.rebalances += 1
+        for partition in sorted(self._shards.keys() - partitions):
+            self._drop(partition)
+        began, new = self._clock(), sorted(partitions - self._shards.keys())
+        identity = await self._log.identity() if new else ""
+        shelves = await self._log.read_state(new) if new else {}
+        fresh = [self._restore(partition, identity, shelf) for partition, shelf in shelves.items()]
+        afresh = {shard.partition for shard, same in fresh if not same}
+        begins = await self._log.begin(sorted(partitions), afresh) if partitions else {}
+        for shard, _ in fresh:
+            shard.monitor.next_offset = begins[shard.partition]
+            self._take_over(shard)
+        for partition in partitions:
+            self._progress[partition] = self._clock()
+        self.ready = True
+        _log.info(
+            "watching partitions %s, %d of them new with %d pipelines, after %.1f s",
+            ", ".join(map(str, sorted(partitions))) or "none: other workers have them all",
+            *(len(new), sum(len(shard.monitor.pipelines) for shard, _ in fresh), self._clock() - began),
+        )
+
+    def _restore(self, partition: int, identity: str, shelf: Shelf) -> tuple[Shard, bool]:
+        monitor = Monitor(self._settings, self._detectors)
+        shard = Shard(partition, monitor, os.urandom(6).hex(), identity)
+        return shard, shard.restore(shelf, lambda told: _log.error("partition %d: %s", partition, told))
+
+    def _take_over(self, shard: Shard) -> None:
+        self._shards[shard.partition] = shard
+        for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
+            self._owner[pipeline] = shard
+        for effect in shard.monitor.standing():
+            self._exporter.handle(effect)
+            if isinstance(effect, VerdictChanged):
+                self._tell_pipeline(shard, effect)
+        for outbox in shard.outboxes.values():
+            self._threads |= outbox.threads
+            for change in outbox.pending.values():
+                self._doubt(change)
+                self.outlet.offer(change)
+
+    def _doubt(self, change: IncidentChanged) -> None:
+        """The worker before may have told it without living to write that down."""
+        doubt = getattr(self._sink, "doubt", None)
+        if doubt is not None:
+            doubt(change.identity)
+
+    def _drop(self, partition: int) -> None:
+        shard = self._shards.pop(partition)
+        self._progress.pop(partition, None)
+        self._gone.add(shard)
+        for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
+            self.outlet.withdraw(pipeline)
+            self._exporter.forget(pipeline)
+            self._owner.pop(pipeline, None)
+            self._saved_ms.pop(pipeline, None)
+            self._unwritten.discard(pipeline)
+        for outbox in shard.outboxes.values():
+            for incident in outbox.threads:
+                self._threads.pop(incident, None)
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """That are owned."""
+        return tuple(sorted(self._shards))
+
+    # -- records in, effects out
+
+    async def take(self, partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes) -> None:
+        """Fold one record of the frames' topic and carry out what follows."""
+        shard = self._shards.get(partition)
+        if shard is None:  # it was on its way when the partition went
+            return
+        try:
+            effects = shard.fold(offset, log_ms, value)
+        except Exception as error:  # a record that the fold cannot stand must not stop all the others
+            _log.exception("partition %d offset %d could not be folded and was left out", partition, offset)
+            self._bury(shard, (offset, log_ms), ("fold_failed", repr(error)), key, value)
+            effects = []
+        refusal = shard.monitor.refusal
+        if refusal is not None:
+            self._bury(shard, (offset, log_ms), (refusal.cause, str(refusal)), key, value)
+        if effects:
+            await self._carry(shard, effects)
+        self._progress[partition] = self._clock()
+
+    def _bury(
+        self, shard: Shard, place: tuple[int, int], cause: tuple[str, str], key: bytes | None, value: bytes
+    ) -> None:
+        offset, log_ms = place
+        self._gone.dead_letters[cause[0]] = self._gone.dead_letters.get(cause[0], 0) + 1
+        if self._worker.dead_letters:
+            at = (self._topics.frames, shard.partition, offset)
+            letter = wire.dead_letter(at, log_ms, cause, key, value)
+            name = b"%d/%d" % (shard.partition, offset)
+            self._log.post(self._topics.dead_letters, shard.partition, name, letter)
+
+    async def _carry(self, shard: Shard, effects: list[Effect]) -> None:
+        for effect in effects:
+            self._exporter.handle(effect)
+            if isinstance(effect, WindowClosed):
+                key = effect.pipeline.encode()
+                for record in wire.window_records(effect):
+                    self._log.post(self._topics.windows, shard.partition, key, record)
+            elif isinstance(effect, VerdictChanged):
+                self._tell_pipeline(shard, effect)
+        news = shard.news(effects)
+        if news:
+            await self._tell_people(shard, news)
+
+    def _tell_pipeline(self, shard: Shard, change: VerdictChanged) -> None:
+        record = wire.verdict_record(change.verdict)
+        self._log.post(self._topics.feedback, shard.partition, change.pipeline.encode(), record)
+
+    async def _tell_people(self, shard: Shard, news: list[IncidentChanged]) -> None:
+        """Written down first: who takes over after a crash tells what was not told."""
+        records = [Record(step.incident.pipeline.encode(), wire.incident_record(step)) for step in news]
+        await self._log.write(self._topics.incidents, shard.partition, records)
+        pipelines = sorted({step.incident.pipeline for step in news})
+        outboxes = [shard.outbox_record(pipeline) for pipeline in pipelines]
+        await self._log.write(self._topics.state, shard.partition, outboxes)
+        for step in news:
+            self._owner[step.incident.pipeline] = shard
+            self.outlet.offer(step)
+
+    def _may_send(self, effect: Effect) -> bool:
+        """Asked right before each attempt, from the outlet's thread."""
+        pipeline = effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
+        allowed = pipeline in self._owner and not self._fenced()
+        self._gone.fenced += not allowed
+        return allowed
+
+    def _on_settled(self, effect: Effect, told: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
+        if isinstance(effect, IncidentChanged) and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, effect)
+
+    def _settle(self, change: IncidentChanged) -> None:
+        pipeline = change.incident.pipeline
+        shard = self._owner.get(pipeline)
+        if shard is not None:
+            shard.outbox(pipeline).settle(change, self._threads.get(change.incident.id, ""))
+            self._unwritten.add(pipeline)
+
+    # -- now and then
+
+    def tick(self) -> None:
+        """Let time pass in all partitions; that the ticks come back shows that all of the way works."""
+        for partition in self._shards:
+            self._log.post(self._topics.frames, partition, None, _TICK)
+
+    async def save(self) -> None:
+        """Write what was told, and the one snapshot that waits longest, if any is due."""
+        async with self._saving:
+            await self._write_outboxes()
+            now = self._clock()
+            if now < self._next_save:
+                return
+            for shard in list(self._shards.values()):
+                pipeline = shard.due(now, self._worker.snapshot_seconds)
+                if pipeline:
+                    await self._snapshot(shard, pipeline)
+                    return
+
+    async def save_all(self) -> None:
+        """Write everything: partitions go away, or the worker ends."""
+        async with self._saving:
+            await self._write_outboxes()
+            for shard in list(self._shards.values()):
+                for pipeline in shard.unsaved:
+                    await self._snapshot(shard, pipeline)
+                self._log.acknowledge(shard.partition, shard.settled)
+
+    async def _write_outboxes(self) -> None:
+        told, self._unwritten = self._unwritten, set()
+        for pipeline in sorted(told):
+            shard = self._owner.get(pipeline)
+            if shard is not None:
+                record = shard.outbox_record(pipeline)
+                await self._log.write(self._topics.state, shard.partition, [record])
+
+    async def _snapshot(self, shard: Shard, pipeline: str) -> None:
+        *pieces, head = shard.begin_snapshot(pipeline, self._clock())
+        await self._log.write(self._topics.state, shard.partition, pieces)
+        await self._log.write(self._topics.state, shard.partition, [head])
+        leftovers = shard.end_snapshot(pipeline)
+        if leftovers:
+            outbox = [shard.outbox_record(pipeline)] if pipeline in shard.outboxes else []
+            await self._log.write(self._topics.state, shard.partition, [*outbox, *leftovers])
+        size = sum(len(record.value or b"") for record in (*pieces, head))
+        self._next_save = self._clock() + size / _BYTES_A_SECOND
+        self._gone.snapshots += 1
+        self._gone.snapshot_bytes += size
+        self._saved_ms[pipeline] = time.time_ns() // 1_000_000
+        if self._shards.get(shard.partition) is shard:
+            self._log.acknowledge(shard.partition, shard.settled)
+
+    def is_ahead(self, partition: int, end: int | None) -> bool:
+        """Whether more was folded of a partition than it holds: it is another one of the same name."""
+        shard = self._shards.get(partition)
+        return shard is not None and end is not None and 0 <= end < shard.monitor.next_offset
+
+    def stalled_s(self) -> float:
+        """Seconds since the partition that is furthest behind folded a record; 0 where none is owned."""
+        now = self._clock()
+        return max((now - since for since in list(self._progress.values())), default=0.0)
+
+    def figures(self) -> WorkerFigures:
+        """For the exporter."""
+        shards = list(self._shards.values())
+        return WorkerFigures(
+            partitions=len(shards),
+            pipelines=sum(len(shard.monitor.pipelines) for shard in shards),
+            snapshots=self._gone.snapshots,
+            snapshot_bytes=self._gone.snapshot_bytes,
+            oldest_snapshot_ms=min(self._saved_ms.values(), default=0),
+            dead_letters=dict(self._gone.dead_letters),
+            log_gap_records=self._gone.gap + sum(shard.gap for shard in shards),
+            frames_refolded=self._gone.redelivered + sum(shard.redelivered for shard in shards),
+            rebalances=self._gone.rebalances,
+            fenced=self._gone.fenced,
+        )
+
+    def refused(self) -> dict[str, int]:
+        """Records that could not be read, by cause."""
+        return dict(self._gone.dead_letters)
+
+
+class _Gone:
+    """Counters that go on when a partition goes away."""
+
+    def __init__(self) -> None:
+        self.snapshots = self.snapshot_bytes = self.rebalances = self.fenced = 0
+        self.gap = self.redelivered = 0
+        self.dead_letters: dict[str, int] = {}
+
+    def add(self, shard: Shard) -> None:
+        """A partition goes."""
+        self.gap += shard.gap
+        self.redelivered += shard.redelivered
