@@ -7,7 +7,7 @@ so that a label named ``<!channel>`` or ``@here`` calls nobody.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from swirl.sinks.wording import (
     FIRST_LINE,
@@ -100,9 +100,16 @@ def reply(change: IncidentChanged) -> dict[str, Any]:
     return {"text": _text(f"{where}: {line}"), "blocks": [*_section(_told(line, incident)), note]}
 
 
-def metadata(change: IncidentChanged) -> dict[str, Any]:
-    """What lets a program find the message again."""
+def metadata(change: IncidentChanged, step: Literal["posted", "edited", "reply"]) -> dict[str, Any]:
+    """What lets a program find the message again.
+
+    Args:
+        change: that is told.
+        step: a root as it was posted, a root that was edited, or a reply.
+    """
     payload = {
+        "identity": change.identity,
+        "step": step,
         "pipeline": change.incident.pipeline,
         "incident": change.incident.id,
         "revision": change.incident.revision,

@@ -144,9 +144,16 @@ def test_times_are_never_cut_in_two() -> None:
 
 
 def test_metadata_lets_a_program_find_the_message() -> None:
-    assert metadata(changed(DATA)) == {
+    assert metadata(changed(DATA), "posted") == {
         "event_type": "swirl_incident",
-        "event_payload": {"pipeline": "ads", "incident": DATA.id, "revision": 0, "transition": "opened"},
+        "event_payload": {
+            "identity": changed(DATA).identity,
+            "step": "posted",
+            "pipeline": "ads",
+            "incident": DATA.id,
+            "revision": 0,
+            "transition": "opened",
+        },
     }
 
 
