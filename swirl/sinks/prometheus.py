@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from itertools import chain
 from math import fsum, inf, isnan
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from swirl.effect import IncidentChanged, State, VerdictChanged, WindowClosed
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from swirl.effect import Effect, Incident, Totals
     from swirl.sinks.outlet import Counts
 
-__all__ = ["METRICS", "Metric", "PrometheusSink"]
+__all__ = ["METRICS", "Metric", "PrometheusSink", "WorkerFigures"]
 
 
 class Metric(NamedTuple):
@@ -133,9 +134,72 @@ METRICS: tuple[Metric, ...] = (
     Metric("swirl_sink_effects_total", "counter", "effects by sink and outcome", ("sink", "outcome")),
     Metric("swirl_sink_retries_total", "counter", "attempts that failed and were tried again", ("sink",)),
     Metric("swirl_sink_pending", "gauge", "effects that wait for their sink", ("sink",)),
+    Metric("swirl_worker_partitions", "gauge", "partitions that this worker owns", ()),
+    Metric("swirl_worker_pipelines", "gauge", "pipelines that this worker watches", ()),
+    Metric("swirl_snapshots_total", "counter", "snapshots of pipelines that were written", ()),
+    Metric("swirl_snapshot_bytes_total", "counter", "bytes of those snapshots, compressed", ()),
+    Metric(
+        "swirl_oldest_snapshot_timestamp_seconds",
+        "gauge",
+        "when the oldest of the pipelines' last snapshots was written: a crash refolds from there",
+        (),
+    ),
+    Metric(
+        "swirl_dead_letters_total", "counter", "records that could not be read and were set aside", ("cause",)
+    ),
+    Metric(
+        "swirl_log_gap_records_total",
+        "counter",
+        "records that were gone from the log before they were folded",
+        (),
+    ),
+    Metric("swirl_frames_refolded_total", "counter", "frames that were folded again after a restart", ()),
+    Metric("swirl_rebalances_total", "counter", "times that the partitions were dealt out anew", ()),
+    Metric(
+        "swirl_fenced_total", "counter", "effects held back because another worker owns their partition", ()
+    ),
 )
 """What is exported: the single place where names, kinds and labels are written down."""
 
+
+class WorkerFigures(NamedTuple):
+    """How a worker stands: what it owns now, and what it did since it started.
+
+    Attributes:
+        partitions: that it owns.
+        pipelines: that it watches.
+        snapshots: of pipelines that were written.
+        snapshot_bytes: their size together, compressed.
+        oldest_snapshot_ms: when the oldest of the pipelines' last snapshots was written; 0 while there is none.
+        dead_letters: cause -> records that could not be read.
+        log_gap_records: that were gone from the log before they were folded.
+        frames_refolded: folded again after a restart.
+        rebalances: times that the partitions were dealt out anew.
+        fenced: effects held back because another worker owns their partition.
+    """
+
+    partitions: int = 0
+    pipelines: int = 0
+    snapshots: int = 0
+    snapshot_bytes: int = 0
+    oldest_snapshot_ms: int = 0
+    dead_letters: Mapping[str, int] = MappingProxyType({})
+    log_gap_records: int = 0
+    frames_refolded: int = 0
+    rebalances: int = 0
+    fenced: int = 0
+
+
+_WORKER = (
+    ("swirl_worker_partitions", "partitions"),
+    ("swirl_worker_pipelines", "pipelines"),
+    ("swirl_snapshots_total", "snapshots"),
+    ("swirl_snapshot_bytes_total", "snapshot_bytes"),
+    ("swirl_log_gap_records_total", "log_gap_records"),
+    ("swirl_frames_refolded_total", "frames_refolded"),
+    ("swirl_rebalances_total", "rebalances"),
+    ("swirl_fenced_total", "fenced"),
+)
 _QUANTILES = ("0.5", "0.95", "0.99")
 _COLUMNS = (
     ("swirl_series_value", "value"),
@@ -181,6 +245,7 @@ class PrometheusSink(Collector):
     Args:
         outlets: name of each sink -> what became of its effects; asked at each scrape.
         refused: cause -> records of the log that could not be read; asked at each scrape.
+        worker: how the worker stands, asked at each scrape; where there is none, its metrics are absent.
     """
 
     name = "prometheus"
@@ -190,9 +255,11 @@ class PrometheusSink(Collector):
         *,
         outlets: Callable[[], Mapping[str, Counts]] = dict,
         refused: Callable[[], Mapping[str, int]] = dict,
+        worker: Callable[[], WorkerFigures] | None = None,
     ) -> None:
         self._outlets = outlets
         self._refused = refused
+        self._worker = worker
         self._known: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
@@ -216,6 +283,15 @@ class PrometheusSink(Collector):
             elif known.window is None or effect.start_ms >= known.window.start_ms:
                 known.window = effect
 
+    def forget(self, pipeline: str) -> None:
+        """Export no more of a pipeline, whose partition another worker has taken over.
+
+        An effect of it that is handled afterwards brings it back: withdraw it from its outlet before, and
+        wait for the one that is being handled (:meth:`swirl.sinks.outlet.Outlet.withdraw`).
+        """
+        with self._lock:
+            self._known.pop(pipeline, None)
+
     def describe(self) -> Iterator[Family]:
         """The names, without asking anyone for values."""
         return (Family(_family(metric), metric.help, metric.kind) for metric in METRICS)
@@ -235,6 +311,8 @@ class PrometheusSink(Collector):
                 _series(families, window)
                 _add(families, chain(_window(window), _totals(window), _latency(window)))
         _add(families, chain(_sinks(self._outlets()), _refusals(self._refused())))
+        if self._worker is not None:
+            _add(families, _standing(self._worker()))
         yield from families.values()
 
     @staticmethod
@@ -358,3 +436,12 @@ def _sinks(outlets: Mapping[str, Counts]) -> Iterator[_Told]:
 def _refusals(refused: Mapping[str, int]) -> Iterator[_Told]:
     for cause, count in sorted(refused.items()):
         yield "swirl_frames_refused_total", {"cause": cause}, count
+
+
+def _standing(worker: WorkerFigures) -> Iterator[_Told]:
+    for name, attribute in _WORKER:
+        yield name, {}, getattr(worker, attribute)
+    if worker.oldest_snapshot_ms:
+        yield "swirl_oldest_snapshot_timestamp_seconds", {}, worker.oldest_snapshot_ms / 1000
+    for cause, count in sorted(worker.dead_letters.items()):
+        yield "swirl_dead_letters_total", {"cause": cause}, count

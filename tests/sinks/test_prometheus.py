@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from swirl.effect import Effect, Health, SeriesKey, State, Totals
 from swirl.sinks import Counts
-from swirl.sinks.prometheus import METRICS, PrometheusSink
+from swirl.sinks.prometheus import METRICS, PrometheusSink, WorkerFigures
 from tests.sinks.scene import DATA, DEPLOYMENT, SERIES, START, changed, verdict, window
 
 RATIO = SeriesKey("classify", "prediction_ratio", "positive")
@@ -24,7 +25,10 @@ class Exporter:
     def __init__(self, *effects: Effect) -> None:
         self.outlets: dict[str, Counts] = {}
         self.refused: dict[str, int] = {}
-        self.sink = PrometheusSink(outlets=lambda: self.outlets, refused=lambda: self.refused)
+        self.worker = WorkerFigures()
+        self.sink = PrometheusSink(
+            outlets=lambda: self.outlets, refused=lambda: self.refused, worker=lambda: self.worker
+        )
         self.registry = CollectorRegistry()
         self.sink.register(self.registry)
         for effect in effects:
@@ -203,6 +207,18 @@ def full() -> Exporter:
     exporter = Exporter(window(), changed(DATA), changed(DEPLOYMENT), verdict())
     exporter.outlets["slack"] = Counts(1, 2, 3, 4, 5)
     exporter.refused["foreign"] = 1
+    exporter.worker = WorkerFigures(
+        partitions=2,
+        pipelines=3,
+        snapshots=4,
+        snapshot_bytes=5,
+        oldest_snapshot_ms=START,
+        dead_letters={"foreign": 6},
+        log_gap_records=7,
+        frames_refolded=8,
+        rebalances=9,
+        fenced=10,
+    )
     return exporter
 
 
@@ -248,3 +264,62 @@ def test_ten_thousand_series_are_all_exported() -> None:
     exporter = Exporter(window(keys=keys, numbers=numbers.tobytes(), states=bytes(len(keys))))
     assert len(exporter.samples("swirl_series_high")) == 10_000
     assert exporter.samples("swirl_series")["ads", "unmeasured"] == 10_000
+
+
+def test_a_worker_tells_how_it_stands() -> None:
+    exporter = full()
+    told = {
+        name: exporter.value(f"swirl_{name}")
+        for name in (
+            "worker_partitions", "worker_pipelines", "snapshots_total", "snapshot_bytes_total",
+            "oldest_snapshot_timestamp_seconds", "log_gap_records_total", "frames_refolded_total",
+            "rebalances_total", "fenced_total",
+        )
+    }  # fmt: skip
+    assert list(told.values()) == [2, 3, 4, 5, START / 1000, 7, 8, 9, 10]
+    assert exporter.samples("swirl_dead_letters_total") == {("foreign",): 6}
+
+
+def test_without_a_snapshot_there_is_no_time_of_the_oldest() -> None:
+    exporter = Exporter()
+    assert exporter.value("swirl_snapshots_total") == 0
+    assert exporter.value("swirl_oldest_snapshot_timestamp_seconds") is None
+
+
+def test_without_a_worker_its_metrics_are_absent() -> None:
+    registry = CollectorRegistry()
+    PrometheusSink().register(registry)
+    assert [s.name for family in registry.collect() for s in family.samples] == []
+
+
+def test_a_pipeline_that_went_to_another_worker_is_exported_no_more() -> None:
+    exporter = Exporter(window(), changed(DATA), verdict(), window(pipeline="fraud"))
+    exporter.sink.forget("ads")
+    exporter.sink.forget("never seen")
+    labels = [s.labels for family in exporter.registry.collect() for s in family.samples]
+    assert {of["pipeline"] for of in labels if "pipeline" in of} == {"fraud"}
+    exporter.sink.handle(window(1))
+    assert exporter.samples("swirl_pipeline_info") == {("ads",): 1, ("fraud",): 1}
+    assert exporter.samples("swirl_incidents_total")["ads",] == 0
+
+
+def test_pipelines_come_and_go_while_prometheus_asks() -> None:
+    exporter = Exporter()
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            for effect in (window(), changed(DATA), verdict()):
+                exporter.sink.handle(effect)
+            exporter.sink.forget("ads")
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        counts = [len(exporter.samples("swirl_verdict")) for _ in range(200)]
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(10)
+    assert set(counts) <= {0, 3}
