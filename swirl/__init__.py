@@ -14,10 +14,12 @@ from swirl.errors import (
     SwirlError,
 )
 from swirl.frame import Verdict
+from swirl.sdk import kafka
 from swirl.sdk.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from swirl.engine.local import LocalEngine
+    from swirl.sdk.kafka import KafkaTransport
 
 __all__ = [
     "DefinitionError",
@@ -36,19 +38,25 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def watch(**settings: Any) -> LocalEngine:
+def watch(**settings: Any) -> LocalEngine | KafkaTransport:
     """Monitor the pipelines of this process in this process; the extra ``watch`` must be installed.
 
+    Where ``SWIRL_KAFKA`` is set nothing is monitored here: frames go to Kafka and workers watch them, so that
+    the same program runs alone and in a deployment.
+
     Args:
-        **settings: those of ``swirl.engine.local.watch``.
+        **settings: those of ``swirl.engine.local.watch``; without effect where workers watch.
 
     Returns:
-        What that gives: the running watcher.
+        The running watcher, or the way to Kafka; both have ``http``, ``watches``, ``drain`` and ``close``.
 
     Raises:
         MissingExtraError: ``pip install 'swirl-monitor[watch]'`` has not been done.
         SettingsError: a setting has an unusable value.
     """
+    remote = kafka.watched()
+    if remote is not None:
+        return remote
     try:
         from swirl.engine import local  # noqa: PLC0415 - what only emits need not have what watches installed
     except ModuleNotFoundError as error:

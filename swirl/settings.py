@@ -147,6 +147,11 @@ class EmitterSettings(Settings):
     exit_seconds: float = _setting(
         "SWIRL_EXIT_SECONDS", 1.0, "longest wait for the last frame when the process ends", least=0
     )
+    sigterm: bool = _setting(
+        "SWIRL_SIGTERM",
+        default=True,
+        doc="0: SIGTERM ends the process at once; 1: after the last frame, if the program does not handle it",
+    )
     labels: int = _setting(
         "SWIRL_LABELS",
         50,

@@ -27,6 +27,7 @@ from swirl.engine.store import StateFolder, default_folder, temporary_folder
 from swirl.errors import SettingsError, SnapshotError
 from swirl.monitor import Monitor
 from swirl.sdk import feedback, transport
+from swirl.sdk.transport import Transport
 from swirl.settings import MonitorSettings, WatchSettings
 from swirl.sinks.log import LogSink
 from swirl.sinks.outlet import Counts, Outlet
@@ -34,7 +35,7 @@ from swirl.sinks.prometheus import PrometheusSink
 from swirl.web import Server, application, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping, Sequence
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
@@ -50,7 +51,7 @@ _PATIENCE = 5
 """Calls to the process that watches which may fail, as they do while it starts, before that is told."""
 
 
-class LocalEngine:
+class LocalEngine(Transport):
     """Watches pipelines from a thread of this process, or sends their frames to the process that does.
 
     Args:
@@ -209,7 +210,7 @@ class LocalEngine:
 
     # -- frames in, effects out
 
-    def send(self, pipeline: str, payload: bytes) -> None:
+    def send(self, pipeline: str, payload: bytes, lost: Callable[[], object]) -> None:  # noqa: ARG002 - what is taken arrives
         """Take a frame of a pipeline of this process; called from emitters' threads.
 
         Raises:

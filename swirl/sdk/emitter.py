@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from swirl.sdk import transport as transports
 from swirl.sdk.cover import Cover
 from swirl.sdk.packing import pack
 from swirl.sdk.sums import MANY_TALLIES
+from swirl.sdk.transport import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from swirl.sdk.transport import Transport
     from swirl.settings import EmitterSettings
 
-__all__ = ["Emitter", "close_all"]
+__all__ = ["Emitter", "close_all", "end", "kept", "losses"]
 
 _DEFINITION_NS = 60_000_000_000
 _SLICE_S = 0.001
@@ -54,10 +56,11 @@ _STEP_BACK_MS = 10_000
 class _Request:
     """Something the thread is asked to do, and whether it worked."""
 
-    __slots__ = ("done", "goodbye", "ok")
+    __slots__ = ("done", "goodbye", "ok", "until")
 
-    def __init__(self, *, goodbye: bool) -> None:
+    def __init__(self, *, goodbye: bool, timeout: float) -> None:
         self.goodbye = goodbye
+        self.until = time.monotonic() + timeout
         self.done = threading.Event()
         self.ok = False
 
@@ -101,6 +104,7 @@ class Emitter:
         self.identity = identity or os.urandom(16)
         self._sequence = 0
         self._failed = 0
+        self._lost = 0
         self._dropped_before = 0
         self._ring: deque[tuple[bytes, bool]] = deque()
         self._queue: SimpleQueue[_Request | None] = SimpleQueue()
@@ -160,7 +164,7 @@ class Emitter:
 
     def close_soon(self) -> None:
         """The same without waiting."""
-        self._queue.put(_Request(goodbye=True))
+        self._queue.put(_Request(goodbye=True, timeout=self.settings.exit_seconds))
 
     def _ask(self, *, goodbye: bool, timeout: float) -> bool:
         if self._closed or not self._cover.begun:
@@ -171,7 +175,7 @@ class Emitter:
         self.kick()
         if self._thread is None:
             return False
-        request = _Request(goodbye=goodbye)
+        request = _Request(goodbye=goodbye, timeout=timeout)
         self._queue.put(request)
         return request.done.wait(timeout) and request.ok
 
@@ -190,7 +194,7 @@ class Emitter:
         self.gate.open(is_open=True)
         self._emit(goodbye=goodbye)
         self._shut(goodbye)
-        return self._send_all(force=True, strict=True)
+        return self._send_all(until=time.monotonic(), strict=True)
 
     def _shut(self, goodbye: bool) -> None:  # noqa: FBT001 - it is the condition
         if goodbye:
@@ -226,6 +230,7 @@ class Emitter:
 
     def _run(self) -> None:
         queue, due = self._queue, time.monotonic() + self.settings.flush_seconds
+        self._prepare()
         while queue is self._queue:
             request = _next(queue, due - time.monotonic())
             if queue is not self._queue:
@@ -247,12 +252,20 @@ class Emitter:
         if queue is self._queue:
             self._thread = None
 
+    def _prepare(self) -> None:
+        target = self.target()
+        try:
+            if target is not None:
+                target.prepare()
+        except Exception:  # noqa: BLE001 - sending will tell
+            _log().debug("swirl: the transport of %s is not ready", self.pipeline, exc_info=True)
+
     def _serve(self, request: _Request | None) -> None:
         goodbye = request is not None and request.goodbye
         if not self._closed:
             self._emit(goodbye=goodbye)
         self._shut(goodbye)
-        ok = self._send_all(force=request is not None)
+        ok = self._send_all(until=request.until if request is not None else None)
         if request is not None:
             request.ok = ok
 
@@ -286,7 +299,7 @@ class Emitter:
     def _step_back(self, now_ms: int) -> None:
         end = self._cover.end_ms
         self._frame(end, (end, end), [], goodbye=True)
-        self._dropped_before, self._failed, self._sequence = self.gate.dropped, 0, 0
+        self._dropped_before, self._failed, self._lost, self._sequence = self.gate.dropped, 0, 0, 0
         self.identity, self._defined_at = os.urandom(16), None
         self._cover = Cover()
         self._cover.begin(now_ms)
@@ -301,7 +314,7 @@ class Emitter:
             covers=covers,
             definition_hash=self._hash,
             dropped=self.gate.dropped - self._dropped_before,
-            failed=self._failed,
+            failed=self._failed + self._lost,
         )
         packs = pack(slices)
         for i, part in enumerate(packs):
@@ -331,31 +344,59 @@ class Emitter:
         if len(self._ring) >= self.settings.buffer_frames:
             _, defined = self._ring.popleft()
             self._failed += 1
-            if defined:
-                self._defined_at = None
+            self._miss(defined)
         self._ring.append((payload, defines))
+
+    def _lose(self, defined: bool) -> None:  # noqa: FBT001 - passed on by a partial
+        """A frame that was taken will not arrive; called from the transport's thread."""
+        self._lost += 1
+        self._miss(defined)
+
+    def _miss(self, defined: bool) -> None:  # noqa: FBT001 - it is the condition
+        if defined:
+            self._defined_at = None
+
+    @property
+    def kept(self) -> int:
+        """Frames that wait for the transport."""
+        return len(self._ring)
+
+    @property
+    def losses(self) -> tuple[int, int]:
+        """Frames that did not arrive and records that were dropped, since it began."""
+        return self._failed + self._lost, self.gate.dropped - self._dropped_before
 
     def target(self) -> Transport | None:
         """Where its frames go now."""
         return self.transport or transports.installed()
 
-    def _send_all(self, *, force: bool, strict: bool = False) -> bool:
-        """Send what the ring holds, if the circuit is closed or it is forced; whether all is gone."""
+    def _send_all(self, *, until: float | None, strict: bool = False) -> bool:
+        """Send what the ring holds; whether all is gone, and delivered if that was asked for.
+
+        Args:
+            until: what was asked for may take until then, even while the circuit is open; None: by itself.
+            strict: what goes wrong is raised.
+        """
         target = self.target()
-        if target is None or (not force and time.monotonic() < self._open_until):
+        if target is None or (until is None and time.monotonic() < self._open_until):
             return not self._ring
         while self._ring:
+            payload, defines = self._ring[0]
             try:
-                target.send(self.pipeline, self._ring[0][0])
-            except Exception:
+                target.send(self.pipeline, payload, partial(self._lose, defines))
+            except Exception as error:
                 if strict:
                     raise
-                self._open_until = time.monotonic() + self._backoff
-                self._backoff = min(2 * self._backoff, _BACKOFF_MOST)
-                return False
+                if not isinstance(error, Refused):
+                    self._open_until = time.monotonic() + self._backoff
+                    self._backoff = min(2 * self._backoff, _BACKOFF_MOST)
+                    return False
+                if until is None or not _delivered(target, until):
+                    return False
+                continue
             self._ring.popleft()
             self._backoff = _BACKOFF
-        return True
+        return until is None or target.flush(max(0.0, until - time.monotonic()))
 
     def _say_complaints(self) -> None:
         """Say once what a hook of the user's did wrong; its values go to the user's own log only."""
@@ -374,6 +415,12 @@ def _log() -> Logger:
     from logging import getLogger  # noqa: PLC0415 - hardly ever needed, and a twentieth of the import
 
     return getLogger("swirl")
+
+
+def _delivered(target: Transport, until: float) -> bool:
+    """Whether a transport that is full has room again before that moment."""
+    left = until - time.monotonic()
+    return left > 0.0 and target.flush(left)
 
 
 def _next(queue: SimpleQueue[_Request | None], seconds: float) -> _Request | None:
@@ -435,7 +482,7 @@ def _end_with_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is not None and not _Ending.told:
         _Ending.told = True
-        util.register_after_fork(_Ending, lambda _: util.Finalize(None, _at_exit, exitpriority=_AFTER_QUEUES))
+        util.register_after_fork(_Ending, lambda _: util.Finalize(None, end, exitpriority=_AFTER_QUEUES))
 
 
 def close_all() -> None:
@@ -443,10 +490,21 @@ def close_all() -> None:
     _close(list(_live))
 
 
+def losses(transport: Transport) -> tuple[int, int]:
+    """Frames that did not arrive and records that were dropped, of all that send through a transport."""
+    found = [e.losses for e in list(_live) if e.target() is transport]
+    return sum(frames for frames, _ in found), sum(records for _, records in found)
+
+
+def kept(transport: Transport) -> int:
+    """Frames that wait for a transport."""
+    return sum(e.kept for e in list(_live) if e.target() is transport)
+
+
 def _close(emitters: list[Emitter]) -> float:
     """Close emitters; seconds that are left."""
     running = [e for e in emitters if e.running]
-    deadline = time.monotonic() + max((e.settings.exit_seconds for e in running), default=0.0)
+    deadline = time.monotonic() + max((e.settings.exit_seconds for e in emitters), default=0.0)
     for emitter in running:
         emitter.close_soon()
     for emitter in running:
@@ -454,10 +512,12 @@ def _close(emitters: list[Emitter]) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-def _at_exit() -> None:
+def end() -> None:
+    """The process ends: close all emitters and their transports, within the longest ``exit_seconds``."""
     emitters = list(_live)
     left = _close(emitters)
-    for target in {id(t): t for e in emitters if (t := e.target()) is not None}.values():
+    targets = [transports.installed(), *(e.target() for e in emitters)]
+    for target in {id(t): t for t in targets if t is not None}.values():
         try:
             target.close(left)
         except Exception:  # noqa: BLE001 - the process ends; a transport that fails to close must not be felt
@@ -465,5 +525,5 @@ def _at_exit() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)
+atexit.register(end)
 _end_with_multiprocessing()

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast, over
 from swirl.clock import Clock, SystemClock
 from swirl.errors import DefinitionError
 from swirl.frame import Definition, RatioDefinition, StageDefinition, Verdict
-from swirl.sdk import feedback
+from swirl.sdk import feedback, kafka
 from swirl.sdk.emitter import Emitter
 from swirl.sdk.hooks import Hook, Hooks, OnInvalid
 from swirl.sdk.note import BUILT_IN_COUNTERS
 from swirl.sdk.recorder import Gate, Recorder
+from swirl.sdk.sigterm import say_goodbye_on_sigterm
 from swirl.sdk.stage import Metrics, Stage
 from swirl.sdk.version import Version, VersionSource
 from swirl.sdk.wrappers import wrap
@@ -56,7 +57,8 @@ class Pipeline:
             leaves.
         settings: instead of those of the environment.
         clock: instead of the machine's.
-        transport: instead of the one installed for the process.
+        transport: instead of the one installed for the process, which goes to Kafka where ``SWIRL_KAFKA``
+            is set.
 
     Raises:
         DefinitionError: the name is empty or too long.
@@ -100,6 +102,11 @@ class Pipeline:
         self._wire(transport)
 
     def _wire(self, transport: Transport | None) -> None:
+        if not self.settings.off:
+            if transport is None:
+                kafka.from_environment()
+            if self.settings.sigterm:
+                say_goodbye_on_sigterm()
         self._emitter = Emitter(
             self.name,
             self.settings,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from swirl.effect import Effect, Incident, IncidentChanged, SeriesPoint, State, VerdictChanged, WindowClosed
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
+from swirl.sdk.transport import Transport
 from swirl.settings import MonitorSettings
 from swirl.testing.clock import ManualClock
 
@@ -35,7 +36,7 @@ class HarnessState(NamedTuple):
     sequences: tuple[int, ...]
 
 
-class Harness:
+class Harness(Transport):
     """Drives decorated pipelines by a manual clock, watched by the real monitor, all in the calling thread.
 
     Args:
@@ -111,7 +112,7 @@ class Harness:
     def __exit__(self, *_: object) -> None:
         self.finish()
 
-    def send(self, pipeline: str, payload: bytes) -> None:  # noqa: ARG002 - a transport is told
+    def send(self, pipeline: str, payload: bytes, lost: Callable[[], object]) -> None:  # noqa: ARG002 - a transport is told
         """Take a frame: the harness is the pipelines' transport."""
         self._apply(payload)
 

@@ -26,6 +26,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from swirl import Pipeline
 from swirl.clock import SystemClock
+from swirl.sdk.transport import Transport
 from swirl.settings import EmitterSettings
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ THREADED_CALLS = 64 * 4_000
 Row = tuple[str, float, float | None]
 
 
-class _Nowhere:
+class _Nowhere(Transport):
     """A transport that keeps nothing."""
 
-    def send(self, pipeline: str, payload: bytes) -> None:
+    def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
         pass
 
     def close(self, timeout: float) -> None:

@@ -361,10 +361,10 @@ def test_a_watch_that_could_not_begin_leaves_nothing_behind(tmp_path: Path) -> N
 def test_a_closed_engine_takes_no_more_frames() -> None:
     engine = LocalEngine(SETTINGS, QUIET)
     engine.start()
-    engine.send("shop", b"x")
+    engine.send("shop", b"x", bool)
     engine.close()
     with pytest.raises(OSError, match="nobody watches"):
-        engine.send("shop", b"x")
+        engine.send("shop", b"x", bool)
 
 
 def test_closing_does_not_wait_for_a_scrape_that_hangs() -> None:
@@ -425,7 +425,7 @@ def test_a_watcher_that_cannot_be_reached_is_told_once(
     engine = LocalEngine(SETTINGS, QUIET, state=tmp_path)
     for _ in range(20):
         with pytest.raises(ConnectionError):
-            engine.send("shop", b"x")
+            engine.send("shop", b"x", bool)
     assert caplog.text.count("cannot be reached") == 1
     elsewhere.release()
     engine.close()
@@ -441,7 +441,7 @@ def test_settings_that_another_process_overrules_are_told_once(
     assert "no effect" not in caplog.text
     other = LocalEngine(SETTINGS, WatchSettings(http="", slack_webhook="https://a/secret"), state=tmp_path)
     for _ in range(2):
-        other.send("shop", b"x")
+        other.send("shop", b"x", bool)
         client = other._client
         assert client is not None
         other._lost(client)

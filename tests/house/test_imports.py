@@ -92,7 +92,8 @@ def loaded_by(*names: str) -> set[str]:
 
 def test_import_swirl_brings_in_only_the_base() -> None:
     base = loaded_by("numpy", "datasketches", "msgspec")
-    assert base >= BASE
+    # A thread loads kafka-python when there is something to send.
+    assert base >= BASE - {"kafka-python"}
     assert loaded_by("swirl") - {PROJECT["name"]} <= base
 
 

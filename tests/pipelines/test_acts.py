@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from swirl.frame import Frame, decode
+from swirl.sdk.transport import Transport
 from swirl.settings import EmitterSettings
 from swirl.testing.clock import ManualClock
 from swirl_pipelines.ads.tweets import made_up_tweets
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 SECONDS, RATE = 2, 25_000
 
 
-class Kept:
+class Kept(Transport):
     """A transport that keeps what it is given."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
 
-    def send(self, pipeline: str, payload: bytes) -> None:
+    def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
         frame = decode(payload)
         assert isinstance(frame, Frame)
         self.frames.append(frame)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swirl import Pipeline
 from swirl.frame import Frame, Slice, decode
+from swirl.sdk.transport import Transport
 from swirl.settings import EmitterSettings
 from swirl.sketch import Distribution
 
@@ -38,7 +39,7 @@ class HandClock:
         self.passed += round(seconds * 1e9)
 
 
-class Inbox:
+class Inbox(Transport):
     """Keeps frames; refuses them while ``broken``."""
 
     def __init__(self) -> None:
@@ -48,7 +49,7 @@ class Inbox:
         self.refused = 0
         self.came = threading.Condition()
 
-    def send(self, pipeline: str, payload: bytes) -> None:
+    def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
         with self.came:
             if self.broken:
                 self.refused += 1

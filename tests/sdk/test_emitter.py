@@ -438,8 +438,8 @@ SCRIPT = """
     from swirl.sdk import transport
     from swirl.settings import EmitterSettings
 
-    class File:
-        def send(self, pipeline, payload):
+    class File(transport.Transport):
+        def send(self, pipeline, payload, lost):
             {trouble}
             sys.stdout.buffer.write(len(payload).to_bytes(4, "big") + payload)
         def close(self, timeout):
@@ -500,10 +500,11 @@ def test_at_the_end_nothing_rests_for_a_host_that_waits(monkeypatch: pytest.Monk
 
 CHILDREN = """
     import multiprocessing, sys, swirl
+    from swirl.sdk.transport import Transport
     from swirl.settings import EmitterSettings
 
-    class File:
-        def send(self, pipeline, payload):
+    class File(Transport):
+        def send(self, pipeline, payload, lost):
             with open(sys.argv[2], "ab") as file:
                 file.write(len(payload).to_bytes(4, "big") + payload)
         def close(self, timeout):
