@@ -1,10 +1,10 @@
 """Snapshots as records of a compacted log: cut into pieces, and found again whole or not at all.
 
-A snapshot of a pipeline is written in pieces that stay below the broker's message limit, and then a head, which
-says where they lie and what they sum up to. The pieces of two snapshots alternate between two slots, so a head
-always finds its own, whatever compaction has dropped meanwhile. Each owner of a partition writes under an epoch
-of its own: one that was thought dead and writes on spoils nothing, and whatever it wrote is as good, since the
-fold is the same for everyone.
+A snapshot of a pipeline is written in pieces that stay below the broker's message limit, and then a head,
+which says where they lie and what they sum up to. The pieces of two snapshots alternate between two slots, so
+a head always finds its own, whatever compaction has dropped meanwhile. Each owner of a partition writes under
+an epoch of its own: one that was thought dead and writes on spoils nothing, and whatever it wrote is as good,
+since the fold is the same for everyone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""One partition of the log: its monitor, what of it is safe, and what is to be told. No input or output, no clock.
+"""One partition of the log: its monitor, what of it is safe, and what is to be told.
 
-The log is also the way back: the fold is the same for everyone, so it is enough to keep a snapshot of each
-pipeline now and then and to fold again what came after it. A record is acknowledged once every pipeline that it
-went into has a later snapshot; until then it is read again after a crash.
+No input or output, no clock. The log is also the way back: the fold is the same for everyone, so it is enough
+to keep a snapshot of each pipeline now and then, and to fold again what came after it. A record is
+acknowledged once every pipeline that it went into has a later snapshot; until then it is read again after a
+crash.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Shard:
             say: is told, in words, of whatever cannot be taken over.
 
         Returns:
-            Whether all is of this log; False: it was deleted and made anew since, so it begins at its beginning.
+            Whether all is of this log. False: it was made anew since, so read it from its beginning.
         """
         found = shelf.found()
         for pipeline in shelf.broken():

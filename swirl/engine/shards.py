@@ -1,4 +1,7 @@
-"""All partitions that a worker owns: records in, effects out, snapshots in turns. Kafka is behind :class:`Log`."""
+"""All partitions that a worker owns: records in, effects out, snapshots in turns.
+
+Kafka is behind :class:`Log`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from swirl.engine.shard import Shard
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
 from swirl.sinks.outlet import Outlet
-from swirl.sinks.prometheus import WorkerFigures
+from swirl.sinks.prometheus import PrometheusSink, WorkerFigures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from swirl.kafka.topics import Topics
     from swirl.settings import MonitorSettings, WorkerSettings
     from swirl.sinks.base import Sink
-    from swirl.sinks.prometheus import PrometheusSink
 
 __all__ = ["Log", "Shards"]
 
@@ -79,12 +81,16 @@ class Shards:
         topics: their names.
         settings: what decides.
         worker: how often to save, and whether to keep what cannot be read.
-        exporter: of ``/metrics``.
         sink: tells people.
         threads: incident -> where the sink tells it; the same mapping as the sink's own memory.
         fenced: whether this worker may have lost its partitions without knowing it.
         detectors: kind of series -> its detectors; default: those of production.
         clock: seconds that never go back.
+
+    Attributes:
+        outlet: to the sink.
+        exporter: of ``/metrics``.
+        ready: the partitions are taken over, and records flow.
     """
 
     def __init__(
@@ -94,7 +100,6 @@ class Shards:
         settings: MonitorSettings,
         worker: WorkerSettings,
         *,
-        exporter: PrometheusSink,
         sink: Sink,
         threads: dict[str, str],
         fenced: Callable[[], bool] = lambda: False,
@@ -103,7 +108,7 @@ class Shards:
     ) -> None:
         self._log, self._topics = log, topics
         self._settings, self._worker, self._detectors = settings, worker, detectors
-        self._exporter, self._sink, self._threads = exporter, sink, threads
+        self._sink, self._threads = sink, threads
         self._fenced, self._clock = fenced, clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shards: dict[int, Shard] = {}
@@ -115,6 +120,9 @@ class Shards:
         self._saved_ms: dict[str, int] = {}
         self._gone = _Gone()
         self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
+        self.exporter = PrometheusSink(
+            outlets=lambda: {self.outlet.name: self.outlet.counts}, refused=self.refused, worker=self.figures
+        )
         self.ready = False
 
     # -- partitions come and go
@@ -154,7 +162,7 @@ class Shards:
         for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
             self._owner[pipeline] = shard
         for effect in shard.monitor.standing():
-            self._exporter.handle(effect)
+            self.exporter.handle(effect)
             if isinstance(effect, VerdictChanged):
                 self._tell_pipeline(shard, effect)
         for outbox in shard.outboxes.values():
@@ -175,7 +183,7 @@ class Shards:
         self._gone.add(shard)
         for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
             self.outlet.withdraw(pipeline)
-            self._exporter.forget(pipeline)
+            self.exporter.forget(pipeline)
             self._owner.pop(pipeline, None)
             self._saved_ms.pop(pipeline, None)
             self._unwritten.discard(pipeline)
@@ -197,7 +205,7 @@ class Shards:
             return
         try:
             effects = shard.fold(offset, log_ms, value)
-        except Exception as error:  # a record that the fold cannot stand must not stop all the others
+        except Exception as error:  # noqa: BLE001 - a record that the fold cannot stand must not stop all the others
             _log.exception("partition %d offset %d could not be folded and was left out", partition, offset)
             self._bury(shard, (offset, log_ms), ("fold_failed", repr(error)), key, value)
             effects = []
@@ -221,7 +229,7 @@ class Shards:
 
     async def _carry(self, shard: Shard, effects: list[Effect]) -> None:
         for effect in effects:
-            self._exporter.handle(effect)
+            self.exporter.handle(effect)
             if isinstance(effect, WindowClosed):
                 key = effect.pipeline.encode()
                 for record in wire.window_records(effect):
@@ -339,7 +347,7 @@ class Shards:
             oldest_snapshot_ms=min(self._saved_ms.values(), default=0),
             dead_letters=dict(self._gone.dead_letters),
             log_gap_records=self._gone.gap + sum(shard.gap for shard in shards),
-            frames_refolded=self._gone.redelivered + sum(shard.redelivered for shard in shards),
+            frames_redelivered=self._gone.redelivered + sum(shard.redelivered for shard in shards),
             rebalances=self._gone.rebalances,
             fenced=self._gone.fenced,
         )

@@ -1,6 +1,7 @@
 """What a worker writes for others: closed windows, steps of incidents, verdicts, and what it could not read.
 
-MessagePack maps with a version ``v``; fields may be added within one, so readers ignore what they do not know.
+MessagePack maps with a version ``v``. Fields may be added within one, so readers ignore what they do not
+know.
 """
 
 from __future__ import annotations

@@ -153,7 +153,12 @@ METRICS: tuple[Metric, ...] = (
         "records that were gone from the log before they were folded",
         (),
     ),
-    Metric("swirl_frames_refolded_total", "counter", "frames that were folded again after a restart", ()),
+    Metric(
+        "swirl_frames_redelivered_total",
+        "counter",
+        "frames that came again and were in a snapshot already",
+        (),
+    ),
     Metric("swirl_rebalances_total", "counter", "times that the partitions were dealt out anew", ()),
     Metric(
         "swirl_fenced_total", "counter", "effects held back because another worker owns their partition", ()
@@ -170,10 +175,10 @@ class WorkerFigures(NamedTuple):
         pipelines: that it watches.
         snapshots: of pipelines that were written.
         snapshot_bytes: their size together, compressed.
-        oldest_snapshot_ms: when the oldest of the pipelines' last snapshots was written; 0 while there is none.
+        oldest_snapshot_ms: when the oldest of the pipelines' last snapshots was written; 0 for none.
         dead_letters: cause -> records that could not be read.
         log_gap_records: that were gone from the log before they were folded.
-        frames_refolded: folded again after a restart.
+        frames_redelivered: that came again and were in a snapshot already.
         rebalances: times that the partitions were dealt out anew.
         fenced: effects held back because another worker owns their partition.
     """
@@ -185,7 +190,7 @@ class WorkerFigures(NamedTuple):
     oldest_snapshot_ms: int = 0
     dead_letters: Mapping[str, int] = MappingProxyType({})
     log_gap_records: int = 0
-    frames_refolded: int = 0
+    frames_redelivered: int = 0
     rebalances: int = 0
     fenced: int = 0
 
@@ -196,7 +201,7 @@ _WORKER = (
     ("swirl_snapshots_total", "snapshots"),
     ("swirl_snapshot_bytes_total", "snapshot_bytes"),
     ("swirl_log_gap_records_total", "log_gap_records"),
-    ("swirl_frames_refolded_total", "frames_refolded"),
+    ("swirl_frames_redelivered_total", "frames_redelivered"),
     ("swirl_rebalances_total", "rebalances"),
     ("swirl_fenced_total", "fenced"),
 )

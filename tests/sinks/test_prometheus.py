@@ -215,7 +215,7 @@ def full() -> Exporter:
         oldest_snapshot_ms=START,
         dead_letters={"foreign": 6},
         log_gap_records=7,
-        frames_refolded=8,
+        frames_redelivered=8,
         rebalances=9,
         fenced=10,
     )
@@ -272,7 +272,7 @@ def test_a_worker_tells_how_it_stands() -> None:
         name: exporter.value(f"swirl_{name}")
         for name in (
             "worker_partitions", "worker_pipelines", "snapshots_total", "snapshot_bytes_total",
-            "oldest_snapshot_timestamp_seconds", "log_gap_records_total", "frames_refolded_total",
+            "oldest_snapshot_timestamp_seconds", "log_gap_records_total", "frames_redelivered_total",
             "rebalances_total", "fenced_total",
         )
     }  # fmt: skip

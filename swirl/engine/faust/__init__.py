@@ -1,6 +1,7 @@
 """The engine of many machines: the same monitor behind Kafka, driven by Faust.
 
-``swirl worker`` runs it, and so does ``faust -A swirl.engine.faust worker``; settings come from the environment.
+``swirl worker`` runs it, and so does ``faust -A swirl.engine.faust worker``. Settings come from the
+environment.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from swirl.kafka.connect import tls
 from swirl.kafka.topics import Topics
 from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
 from swirl.sinks.log import LogSink
-from swirl.sinks.prometheus import PrometheusSink
 from swirl.web import Server, application, serve
 
 try:
@@ -39,7 +38,7 @@ _CHECK_S = 5.0
 _MOST_BYTES = 1_100_000
 
 
-class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
+class WorkerApp(faust.App):
     """One worker.
 
     Args:
@@ -57,33 +56,28 @@ class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
     ) -> None:
         super().__init__(worker.group, **_options(kafka, worker))
         self.kafka, self.watch, self.worker = kafka, watch, worker
-        self.topics_of_swirl = Topics.of(kafka)
-        self.web_server: Server | None = None
-        self.exporter = PrometheusSink(
-            outlets=lambda: {self.shards.outlet.name: self.shards.outlet.counts},
-            refused=lambda: self.shards.refused(),
-            worker=lambda: self.shards.figures(),
-        )
+        self._frames = Topics.of(kafka).frames
+        self._web: Server | None = None
+        self._registry = CollectorRegistry()
         threads: dict[str, str] = {}
-        log = KafkaLog(self, kafka, self.topics_of_swirl)
         self.watchdog = Watchdog(worker, self._trouble)
         self.shards = Shards(
-            *(log, self.topics_of_swirl, monitor, worker),
-            exporter=self.exporter,
+            KafkaLog(self, kafka, Topics.of(kafka), self.watchdog.touch),
+            *(Topics.of(kafka), monitor, worker),
             sink=sink or _people(watch, threads),
             threads=threads,
             fenced=lambda: self.watchdog.fenced,
         )
-        log.touch = self.watchdog.touch
         self._connect()
 
     def _connect(self) -> None:
-        frames = self.topic(
-            self.topics_of_swirl.frames,
-            **{f"{part}_type": bytes for part in ("key", "value")},
-            **{f"{part}_serializer": "raw" for part in ("key", "value")},
-        )
-        self.agent(frames, name="frames", concurrency=1)(self._fold)
+        kinds: Any = {
+            "key_type": bytes,
+            "value_type": bytes,
+            "key_serializer": "raw",
+            "value_serializer": "raw",
+        }
+        self.agent(self.topic(self._frames, **kinds), name="frames", concurrency=1)(self._fold)
         self.on_partitions_revoked.connect(self._revoked)
         self.on_rebalance_complete.connect(self._assigned)
         for seconds, work in ((_TICK_S, self._tick), (_SAVE_S, self._save), (_CHECK_S, self._check)):
@@ -98,13 +92,11 @@ class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
         for created in await asyncio.to_thread(ensure, self.kafka):
             _log.info("created topic %s", created)
         registry = CollectorRegistry()
-        self.exporter.register(registry)
+        self.shards.exporter.register(registry)
         for collect in (ProcessCollector, PlatformCollector):
             collect(registry=registry)
-        if self.watch.http and self.web_server is None:
-            self.web_server = serve(
-                application(registry, live=self._live, ready=self._ready), self.watch.http
-            )
+        if self.watch.http and self._web is None:
+            self._web = serve(application(registry, live=self._live, ready=self._ready), self.watch.http)
         self.watchdog.start()
         await super().on_start()
 
@@ -112,8 +104,8 @@ class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
         """After the last word: nobody is watched any more."""
         await super().on_stop()
         self.watchdog.stop()
-        if self.web_server is not None:
-            self.web_server.close()
+        if self._web is not None:
+            self._web.close()
 
     async def wind_down(self, seconds: float) -> None:
         """Save all and tell what waits, as far as ``seconds`` allow."""
@@ -147,8 +139,8 @@ class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
     async def _assigned(self, *_: Any, **__: Any) -> None:
         """Before anything flows again."""
         self.watchdog.touch()
-        frames = self.topics_of_swirl.frames
-        await self.shards.assign({tp.partition for tp in self.consumer.assignment() if tp.topic == frames})
+        assigned = {tp.partition for tp in self.consumer.assignment() if tp.topic == self._frames}
+        await self.shards.assign(assigned)
 
     async def _tick(self) -> None:
         if self.shards.ready:
@@ -161,7 +153,7 @@ class WorkerApp(faust.App):  # type: ignore[misc] # Faust's types are not strict
     async def _check(self) -> None:
         """A topic that was deleted and made anew has fewer records than were folded."""
         for partition in self.shards.partitions if self.shards.ready else ():
-            end = self.consumer.highwater(TP(self.topics_of_swirl.frames, partition))
+            end = self.consumer.highwater(TP(self._frames, partition))
             if self.shards.is_ahead(partition, end):
                 _log.critical(
                     "the frames' topic was deleted and made anew: this worker ends, to begin afresh"

@@ -32,16 +32,13 @@ class KafkaLog:
         app: the Faust app.
         kafka: where Kafka is.
         topics: their names.
-
-    Attributes:
         touch: called while something goes on that takes its time.
     """
 
-    def __init__(self, app: Any, kafka: KafkaSettings, topics: Topics) -> None:
-        self._app, self._kafka, self._topics = app, kafka, topics
+    def __init__(self, app: Any, kafka: KafkaSettings, topics: Topics, touch: Callable[[], None]) -> None:
+        self._app, self._kafka, self._topics, self._touch = app, kafka, topics, touch
         self._posts: set[asyncio.Future[None]] = set()
         self._acknowledged: dict[int, int] = {}
-        self.touch: Callable[[], None] = lambda: None
 
     async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Append records; returns when they are safe."""
@@ -76,7 +73,7 @@ class KafkaLog:
                 for place, records in (await consumer.getmany(*places, timeout_ms=500)).items():
                     for record in records:
                         shelves[place.partition].put(record.key, record.value)
-                self.touch()
+                self._touch()
         return shelves
 
     def _reader(self) -> AIOKafkaConsumer:

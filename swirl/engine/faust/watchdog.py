@@ -64,7 +64,7 @@ class Watchdog:
 
     @property
     def fenced(self) -> bool:
-        """Whether the process stood still for too long; whoever sees it first need not wait for the thread."""
+        """Whether the process stood still for too long; whoever asks first need not wait for the thread."""
         return self._thread.is_alive() and time.monotonic() - self._beat > self._session_s
 
     def deadline(self, seconds: float, code: int) -> None:

@@ -61,7 +61,7 @@ async def _work(app: WorkerApp) -> int:
     try:
         await app.stop()
     except Exception as error:  # noqa: BLE001 - it ends anyway
-        _log.error("stopping failed: %r", error)  # noqa: TRY400 - the reason was told above
+        _log.error("stopping failed: %r", error)
         code = code or EXIT_CRASHED
     return code
 
