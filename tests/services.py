@@ -11,6 +11,7 @@ import pytest
 from swirl.errors import SwirlError
 from swirl.testing.broker import Broker
 from swirl.testing.jars import jars, java
+from tests.kafka.mock_cluster import MockCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,3 +90,10 @@ def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
     finally:
         for each in made:
             each.kill()
+
+
+@pytest.fixture
+def mock_cluster() -> Iterator[MockCluster]:
+    """A stand-in for Kafka that fails as it is told."""
+    with MockCluster() as cluster:
+        yield cluster
