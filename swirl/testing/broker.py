@@ -69,7 +69,7 @@ class Broker:
     Args:
         folder: of its data, settings and log; made if need be. A later broker on it goes on from the data.
         port: on 127.0.0.1; 0 takes a free one, which stays the same when the broker is started again.
-        secure: TLS with an authority made for the folder (``folder/ca.pem``), SASL (PLAIN, SCRAM), and
+        secure: TLS with a certificate of its own (``folder/ca.pem``), SASL (PLAIN, SCRAM), and
             access lists that allow nobody anything but the user ``admin``.
         users: names and passwords that are let in beside ``admin``, if it is secure; fixed with the first
             start on a folder.

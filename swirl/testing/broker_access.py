@@ -35,9 +35,9 @@ _PROPERTIES = {
     "ssl.keystore.type": "PKCS12",
     "ssl.truststore.type": "PEM",
 }
-_PAIR = ("-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-validity", "3650")
-_SAYS_AUTHORITY = ("-ext", "bc:c", "-ext", "ku:c=keyCertSign,cRLSign")
-_SAYS_SERVER = ("-ext", "san=dns:localhost,ip:127.0.0.1", "-ext", "ku:c=digitalSignature")
+_PAIR = ("-genkeypair", "-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=localhost")
+_TOLD = ("san=dns:localhost,ip:127.0.0.1", "bc:c", "ku:c=digitalSignature,keyCertSign")
+_QUICKLY = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC")
 _LONGEST_TOOL_S = 60.0
 
 
@@ -60,13 +60,13 @@ class Access:
         return self._secret(ADMIN) if user == ADMIN else self._users.get(user, "")
 
     def properties(self) -> dict[str, str]:
-        """Of the broker; certificates are made if there are none.
+        """Of the broker; its certificate is made if there is none.
 
         Raises:
-            SwirlError: they cannot be made.
+            SwirlError: it cannot be made.
         """
         if not self.authority.exists():
-            self._make_certificates()
+            self._make_certificate()
         admin = self.password(ADMIN)
         known = "".join(f' user_{user}="{word}"' for user, word in {ADMIN: admin, **self._users}.items())
         plain = f'{_LOGIN}.plain.PlainLoginModule required username="{ADMIN}" password="{admin}"{known};'
@@ -91,23 +91,19 @@ class Access:
             for argument in ("--add-scram", f"{mechanism}=[name={user},password={word}]")
         ]
 
-    def _make_certificates(self) -> None:
-        """An authority, and a certificate by it for the broker; the authority's own key is thrown away."""
+    def _make_certificate(self) -> None:
+        """A certificate that is its own authority."""
         self._keys.unlink(missing_ok=True)
         made = self.authority.with_suffix(".new")
-        for arguments in (
-            (*_PAIR, "-alias", "ca", "-dname", "CN=Swirl", *_SAYS_AUTHORITY),
-            (*_PAIR, "-alias", "broker", "-dname", "CN=localhost", "-signer", "ca", *_SAYS_SERVER),
-            ("-exportcert", "-rfc", "-alias", "ca", "-file", str(made)),
-            ("-delete", "-alias", "ca"),
-        ):
-            self._keytool(*arguments)
+        told = [part for extension in _TOLD for part in ("-ext", extension)]
+        self._keytool(*_PAIR, *told, "-alias", "broker", "-validity", "3650")
+        self._keytool("-exportcert", "-rfc", "-alias", "broker", "-file", str(made))
         made.rename(self.authority)
 
     def _keytool(self, *arguments: str) -> None:
         program = str(java().with_name("keytool"))
         store = ("-keystore", str(self._keys), "-storetype", "PKCS12", "-storepass:env", "KEYS_PASSWORD")
-        run_tool([program, *arguments, *store], KEYS_PASSWORD=self._secret("keys"))
+        run_tool([program, *_QUICKLY, *arguments, *store], KEYS_PASSWORD=self._secret("keys"))
 
     def _secret(self, name: str) -> str:
         """A password that stays with the folder."""
