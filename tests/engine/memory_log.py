@@ -1,0 +1,56 @@
+"""A log in memory that keeps Kafka's promises as far as a worker relies on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from swirl.engine.pieces import Record, Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+
+class MemoryLog:
+    """What all workers of a test share: topics, and how far each partition of the frames is acknowledged."""
+
+    def __init__(self, frames: str = "swirl.frames", state: str = "swirl.state") -> None:
+        self.frames, self.state = frames, state
+        self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        self.acknowledged: dict[int, int] = {}
+        self.id = "first"
+        self.written = 0
+        self.fail_after: int | None = None
+
+    async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        for record in records:
+            await asyncio.sleep(0)
+            if self.fail_after is not None and self.written >= self.fail_after:
+                raise ConnectionError("the broker is gone")
+            self.written += 1
+            self.records[topic, partition].append(record)
+
+    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        self.records[topic, partition].append(Record(key or b"", value))
+
+    async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
+        shelves = {partition: Shelf() for partition in partitions}
+        for partition, shelf in shelves.items():
+            for record in self.records[self.state, partition]:
+                shelf.put(*record)
+        return shelves
+
+    async def identity(self) -> str:
+        return self.id
+
+    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
+        for partition in afresh:
+            self.acknowledged[partition] = 0
+        return {partition: self.acknowledged.get(partition, 0) for partition in partitions}
+
+    def acknowledge(self, partition: int, below: int) -> None:
+        self.acknowledged[partition] = max(below, self.acknowledged.get(partition, 0))
+
+    def values(self, topic: str, partition: int = 0) -> list[bytes]:
+        return [record.value or b"" for record in self.records[topic, partition]]

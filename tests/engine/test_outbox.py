@@ -1,0 +1,103 @@
+"""What waits to be told survives, and what was told is not told again."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from swirl.effect import Incident, IncidentChanged
+from swirl.engine.outbox import Outbox
+
+
+def change(number: int = 1, revision: int = 0, pipeline: str = "ads") -> IncidentChanged:
+    incident = Incident(
+        id=f"{pipeline}-{number}",
+        pipeline=pipeline,
+        state="open",
+        revision=revision,
+        stage="ingest",
+        cause="data pipeline broken",
+        onset_ms=number,
+        opened_ms=number,
+        sentence="It broke.",
+        look_first="There.",
+        evidence=(),
+        posterior=0.9,
+        rivals=(),
+        windows=3,
+        window_ms=1000,
+        preliminary=False,
+        severity="tripped",
+    )
+    return IncidentChanged("updated" if revision else "opened", incident)
+
+
+def test_a_step_waits_once() -> None:
+    outbox = Outbox()
+
+    assert outbox.add(change())
+    assert not outbox.add(change())
+
+
+def test_what_was_told_does_not_wait_again() -> None:
+    outbox = Outbox()
+    outbox.add(change())
+
+    outbox.settle(change(), "C1/17")
+
+    assert not outbox.add(change())
+    assert not outbox.pending
+    assert outbox.threads == {"ads-1": "C1/17"}
+
+
+def test_what_was_left_is_taken_over() -> None:
+    outbox = Outbox()
+    outbox.add(change(1))
+    outbox.add(change(2))
+    outbox.settle(change(1), "C1/17")
+
+    taken, unreadable = Outbox.united([outbox.encode()])
+
+    assert unreadable == 0
+    assert list(taken.pending.values()) == [change(2)]
+    assert taken.threads == {"ads-1": "C1/17"}
+    assert not taken.add(change(1))
+
+
+def test_told_by_any_owner_is_told() -> None:
+    before, after = Outbox(), Outbox()
+    before.add(change(1))
+    after.add(change(1))
+    after.settle(change(1))
+
+    taken, _ = Outbox.united([before.encode(), after.encode()])
+
+    assert not taken.pending
+
+
+def test_steps_of_several_owners_wait_in_their_order() -> None:
+    first, second = Outbox(), Outbox()
+    second.add(change(1, revision=1))
+    first.add(change(2))
+    first.add(change(1))
+
+    taken, _ = Outbox.united([second.encode(), first.encode()])
+
+    assert list(taken.pending.values()) == [change(1), change(1, revision=1), change(2)]
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"\xc1", msgspec.msgpack.encode({"pending": 3}), msgspec.msgpack.encode([1])]
+)
+def test_what_cannot_be_read_is_counted(record: bytes) -> None:
+    assert Outbox.united([record])[1] == 1
+
+
+def test_it_does_not_grow_for_ever() -> None:
+    outbox = Outbox()
+    for number in range(2_000):
+        outbox.add(change(number))
+        outbox.settle(change(number), "C1/1")
+
+    assert len(outbox.encode()) < 40_000
+    assert not outbox.add(change(1_999))
