@@ -98,7 +98,7 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
         stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or
             zero.
         drift: stage name -> feature -> standardised drift (a z by the null law).
-        heard: stage name -> emitters that were not missing when the window closed.
+        heard: stage name -> emitters whose frames had come in time when the window closed.
         known: stage name -> emitters that should have been heard (those that said goodbye excepted).
         lag_ms: log time minus newest event time when the window closed.
         whole: the window was covered to its full length.

@@ -27,9 +27,9 @@ _LABELS = 200
 class EventClock(msgspec.Struct):
     """The watermark of one pipeline: event time up to which nothing more is expected.
 
-    It stands at the newest event time less the lateness. When nothing comes for longer than the grace, it
-    moves on
-    by the log time that passed, not to the log time: old data that is replayed has a past of its own.
+    It stands at the newest event time less the lateness, and waits there for emitters that are behind, but
+    not for longer than the grace. When nothing comes for longer than the grace, it moves on by the log time
+    that passed, not to the log time: old data that is replayed has a past of its own.
 
     Attributes:
         lateness_ms: how long a window waits after its end.
@@ -41,12 +41,14 @@ class EventClock(msgspec.Struct):
 
     Example:
         >>> clock = EventClock(lateness_ms=500, skew_ms=60_000, grace_ms=3_000)
-        >>> clock.heard(log_ms=10_000, event_ms=10_000), clock.watermark_ms
+        >>> clock.heard(log_ms=10_000, event_ms=10_000), clock.passed(log_ms=10_000)
         (True, 9500)
         >>> clock.passed(log_ms=12_000), clock.passed(log_ms=14_000)
         (9500, 13500)
         >>> clock.heard(log_ms=14_000, event_ms=99_000)
         False
+        >>> clock.heard(log_ms=20_000, event_ms=20_000), clock.passed(log_ms=20_000, covered_ms=18_000)
+        (True, 18000)
     """
 
     lateness_ms: int
@@ -66,15 +68,34 @@ class EventClock(msgspec.Struct):
             return False
         if event_ms > self.newest_ms:
             self.newest_ms, self.moved_ms = event_ms, log_ms
-            self.watermark_ms = max(self.watermark_ms, event_ms - self.lateness_ms)
         return True
 
-    def passed(self, log_ms: int) -> int:
-        """Let log time pass; returns the watermark."""
-        silent_ms = log_ms - self.moved_ms
-        if self.newest_ms >= 0 and silent_ms > self.grace_ms:
-            self.watermark_ms = max(self.watermark_ms, self.newest_ms + silent_ms - self.lateness_ms)
+    def passed(self, log_ms: int, covered_ms: int | None = None) -> int:
+        """Let log time pass; returns the watermark.
+
+        Args:
+            log_ms: now.
+            covered_ms: event time that all emitters have covered who are waited for; None: nobody is.
+        """
+        if self.newest_ms >= 0:
+            reached = self._reached(log_ms)
+            if covered_ms is not None and covered_ms < reached:
+                reached = max(covered_ms, self.floor(log_ms))
+            self.watermark_ms = max(self.watermark_ms, reached)
         return self.watermark_ms
+
+    def _reached(self, log_ms: int) -> int:
+        """Where the watermark would stand if nobody were behind."""
+        silent_ms = log_ms - self.moved_ms
+        return self.newest_ms - self.lateness_ms + (silent_ms if silent_ms > self.grace_ms else 0)
+
+    def floor(self, log_ms: int) -> int:
+        """Event time for which nobody is waited any more.
+
+        The newest event time may be that of a single clock that runs ahead of all others: then it is the log
+        that says how late it is.
+        """
+        return min(self._reached(log_ms), log_ms - self.lateness_ms) - self.grace_ms
 
 
 class Coverage:

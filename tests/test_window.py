@@ -19,9 +19,9 @@ def test_the_watermark_stands_at_the_newest_event_time_less_the_lateness() -> No
     c = clock()
     assert c.passed(123) == -1
     assert c.heard(10_000, 9_000)
-    assert c.watermark_ms == 8_500
+    assert c.passed(10_000) == 8_500
     assert c.heard(10_100, 8_000)
-    assert c.watermark_ms == 8_500
+    assert c.passed(10_100) == 8_500
 
 
 def test_silence_moves_the_watermark_by_the_log_time_that_passed_and_not_to_the_log_time() -> None:
@@ -37,8 +37,8 @@ def test_the_watermark_never_goes_back() -> None:
     c.heard(0, 5_000)
     assert c.passed(10_000) == 14_500
     c.heard(10_001, 6_000)
-    assert c.watermark_ms == 14_500
-    assert c.passed(10_002) == 14_500
+    assert c.passed(10_001) == 14_500
+    assert c.passed(10_002, covered_ms=6_000) == 14_500
 
 
 def test_an_event_time_further_ahead_than_clocks_may_differ_moves_nothing() -> None:
@@ -52,6 +52,37 @@ def test_an_event_time_further_ahead_than_clocks_may_differ_moves_nothing() -> N
 
 def test_silence_before_the_first_event_moves_nothing() -> None:
     assert clock().passed(10**9) == -1
+
+
+def test_the_watermark_waits_for_who_is_behind_the_lateness() -> None:
+    c = clock()
+    c.heard(10_000, 10_000)
+    assert c.passed(10_000, covered_ms=8_000) == 8_000
+    assert c.passed(10_500, covered_ms=9_400) == 9_400
+    assert c.passed(10_500, covered_ms=9_900) == 9_500
+    assert c.passed(10_500) == 9_500
+
+
+def test_the_watermark_waits_no_longer_than_the_grace() -> None:
+    c = clock()
+    c.heard(10_000, 10_000)
+    assert c.passed(10_000, covered_ms=2_000) == 10_000 - 500 - 3_000
+    c.heard(12_000, 12_000)
+    assert c.passed(12_000, covered_ms=2_000) == 12_000 - 500 - 3_000
+
+
+def test_where_event_time_runs_ahead_of_the_log_the_grace_counts_from_the_log() -> None:
+    c = clock()
+    c.heard(10_000, 40_000)
+    assert c.passed(10_000, covered_ms=9_000) == 9_000
+    assert c.floor(10_000) == 10_000 - 500 - 3_000
+
+
+def test_who_is_behind_is_waited_for_in_silence_too() -> None:
+    c = clock()
+    c.heard(10_000, 10_000)
+    assert c.passed(14_000, covered_ms=9_000) == 10_000 + 4_000 - 500 - 3_000
+    assert c.passed(14_000) == 10_000 + 4_000 - 500
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), max_size=30))

@@ -100,7 +100,9 @@ class PipelineMonitor:
             yield from self._merge(log_ms, record)
         if self._emitters.notice_silence(log_ms):
             self._redefine()
-        watermark = self._clock.passed(log_ms) if self.awake else self._clock.watermark_ms
+        watermark = self._clock.watermark_ms
+        if self.awake:
+            watermark = self._clock.passed(log_ms, self._emitters.covered(log_ms))
         if self._has_to_close(watermark):
             effects += self._revise()
             while (start := self._next_to_close(watermark)) is not None:
@@ -164,6 +166,7 @@ class PipelineMonitor:
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
         start, end = frame.covers
         if self._clock.heard(log_ms, end):
+            self._emitters.cover(frame.emitter, end, log_ms, self._clock.floor(log_ms))
             self._cover(start, end)
         late = self._health.late_records
         for piece in frame.slices:
