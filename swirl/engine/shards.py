@@ -15,6 +15,7 @@ from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
 from swirl.engine import wire
 from swirl.engine.pieces import Record
 from swirl.engine.shard import Shard
+from swirl.errors import DeliveryError
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
 from swirl.sinks.outlet import Outlet
@@ -168,14 +169,8 @@ class Shards:
         for outbox in shard.outboxes.values():
             self._threads |= outbox.threads
             for change in outbox.pending.values():
-                self._doubt(change)
-                self.outlet.offer(change)
-
-    def _doubt(self, change: IncidentChanged) -> None:
-        """The worker before may have told it without living to write that down."""
-        doubt = getattr(self._sink, "doubt", None)
-        if doubt is not None:
-            doubt(change.identity)
+                # The worker before may have told it without living to write that down.
+                self.outlet.offer(change, doubtful=True)
 
     def _drop(self, partition: int) -> None:
         shard = self._shards.pop(partition)
@@ -258,9 +253,12 @@ class Shards:
     def _may_send(self, effect: Effect) -> bool:
         """Asked right before each attempt, from the outlet's thread."""
         pipeline = effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
-        allowed = pipeline in self._owner and not self._fenced()
-        self._gone.fenced += not allowed
-        return allowed
+        if pipeline not in self._owner:
+            return False
+        if self._fenced():
+            self._gone.fenced += 1
+            raise DeliveryError("this worker stood still and may own the pipeline no more", retry_after=1.0)
+        return True
 
     def _on_settled(self, effect: Effect, told: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
         if isinstance(effect, IncidentChanged) and self._loop is not None and not self._loop.is_closed():

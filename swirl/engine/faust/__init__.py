@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["app"]
+__all__: list[str] = []
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from swirl import quiet
 from swirl.engine.faust.kafka_log import KafkaLog
 from swirl.engine.faust.watchdog import Watchdog
 from swirl.engine.shards import Shards
@@ -59,6 +60,7 @@ class WorkerApp(faust.App):
         self._frames = Topics.of(kafka).frames
         self._web: Server | None = None
         self._registry = CollectorRegistry()
+        self._repeats = quiet.RateLimit()
         threads: dict[str, str] = {}
         self.watchdog = Watchdog(worker, self._trouble)
         self.shards = Shards(
@@ -104,6 +106,8 @@ class WorkerApp(faust.App):
         """After the last word: nobody is watched any more."""
         await super().on_stop()
         self.watchdog.stop()
+        self._repeats.flush()
+        quiet.remove()
         if self._web is not None:
             self._web.close()
 
@@ -152,6 +156,7 @@ class WorkerApp(faust.App):
 
     async def _check(self) -> None:
         """A topic that was deleted and made anew has fewer records than were folded."""
+        self._repeats.flush()
         for partition in self.shards.partitions if self.shards.ready else ():
             end = self.consumer.highwater(TP(self._frames, partition))
             if self.shards.is_ahead(partition, end):
