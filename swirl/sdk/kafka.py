@@ -276,11 +276,12 @@ class KafkaTransport(Transport):
     def after_fork(self) -> None:
         """In a forked child: begin anew, and leave alone what is the parent's."""
         # What was inherited is kept for ever: its destructors would talk to the parent's brokers.
-        if self._producer is not None:
-            self._producer.abandon()
-            self._inherited.append(self._producer)
-        self._inherited.append(self._verdicts.abandon())
+        producer, verdicts = self._producer, self._verdicts
+        self._inherited += [producer, verdicts]
         self._begin()
+        if producer is not None:
+            producer.abandon()
+        verdicts.abandon()
 
 
 class _Outage:

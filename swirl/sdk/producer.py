@@ -29,6 +29,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.partitioner.default import murmur2
 
 from swirl.errors import SettingsError
+from swirl.kafka.admin import refusal
 from swirl.kafka.connect import options
 
 if TYPE_CHECKING:
@@ -80,9 +81,14 @@ class _Quiet(logging.Filter):
         owner = next((name for name in self.last if name in (record.threadName or "")), None)
         if owner is None:
             return True
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        told = (a for a in arguments if isinstance(a, BaseException) and not isinstance(a, _EMPTY))
-        self.last[owner] = next(told, self.last[owner])
+        for told in record.args if isinstance(record.args, tuple) else ():
+            # A broker that says why is followed by a connection that is lost.
+            if isinstance(told, BrokerResponseError) or (
+                isinstance(told, BaseException)
+                and not isinstance(told, _EMPTY)
+                and not isinstance(self.last[owner], BrokerResponseError)
+            ):
+                self.last[owner] = told
         return False
 
 
@@ -358,29 +364,28 @@ def concerns_the_record(error: BaseException) -> bool:
     )
 
 
-def advice(error: BaseException, settings: KafkaSettings, topic: str, *, operation: str = "Write") -> str:
+def advice(error: BaseException, settings: KafkaSettings, topic: str, *, right: str = "Write") -> str:
     """What went wrong and what to do, in a sentence without secrets.
 
     Args:
         error: what a client raised or told the log.
         settings: of the connection.
         topic: what was written or read.
-        operation: the right that it takes.
+        right: that it takes.
     """
-    where, user = ", ".join(settings.servers), settings.user or "ANONYMOUS"
+    where = ", ".join(settings.servers)
     if isinstance(error, SettingsError):
         return str(error)
-    if isinstance(error, SaslAuthenticationFailedError):
+    # Over TLS kafka-python sees the broker hang up before it has read why.
+    hung_up = settings.protocol.startswith("SASL") and str(error).endswith("socket disconnected")
+    if hung_up or isinstance(error, SaslAuthenticationFailedError):
         return (
-            f"Kafka at {where} does not let the user {user!r} in: check SWIRL_KAFKA_USER, "
-            f"SWIRL_KAFKA_PASSWORD and SWIRL_KAFKA_MECHANISM ({settings.mechanism})"
+            f"Kafka at {where} does not let the user {settings.user!r} in"
+            f"{', it seems' if hung_up else ''}: check SWIRL_KAFKA_USER, SWIRL_KAFKA_PASSWORD "
+            f"and SWIRL_KAFKA_MECHANISM ({settings.mechanism})"
         )
     if isinstance(error, AuthorizationError):
-        return (
-            f"the user {user!r} lacks the right {operation} on the topic {topic!r} of Kafka at {where}: "
-            f"grant it, with kafka-acls.sh --add --allow-principal User:{user} --operation {operation} "
-            f"--operation Describe --topic {topic}"
-        )
+        return str(refusal(settings, right, "topic", topic))
     if isinstance(error, UnknownTopicOrPartitionError):
         return f"Kafka at {where} has no topic {topic!r}: create it with `swirl topics --create`"
     said = f" ({error})" if str(error) else ""

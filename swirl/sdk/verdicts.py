@@ -69,11 +69,10 @@ class VerdictListener:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def abandon(self) -> VerdictListener:
-        """In a forked child: leave what is the parent's alone; keep this, so that it is never collected."""
+    def abandon(self) -> None:
+        """In a forked child: what is the parent's is left alone."""
         if self._listener is not None:
             self._listener.abandon()
-        return self
 
     def _run(self) -> None:
         backoff = _BACKOFF_S
@@ -108,7 +107,7 @@ class VerdictListener:
 
         log = _log().debug if self._told else _log().warning
         self._told = True
-        log("verdicts do not come: %s", advice(error, self._settings, self._topic, operation="Read"))
+        log("verdicts do not come: %s", advice(error, self._settings, self._topic, right="Read"))
 
 
 def _deliver(key: bytes, value: bytes) -> None:
