@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from swirl import quiet
@@ -91,14 +89,15 @@ class WorkerApp(faust.App):
         """Before anything is read: the topics are as they must be, and somebody can see how it goes."""
         from swirl.kafka.topics import ensure  # noqa: PLC0415 - kafka-python is loaded when it is needed
 
+        quiet.install(self._repeats)
         for created in await asyncio.to_thread(ensure, self.kafka):
             _log.info("created topic %s", created)
-        registry = CollectorRegistry()
-        self.shards.exporter.register(registry)
+        self.shards.exporter.register(self._registry)
         for collect in (ProcessCollector, PlatformCollector):
-            collect(registry=registry)
-        if self.watch.http and self._web is None:
-            self._web = serve(application(registry, live=self._live, ready=self._ready), self.watch.http)
+            collect(registry=self._registry)
+        if self.watch.http:
+            pages = application(self._registry, live=self._live, ready=self._ready)
+            self._web = serve(pages, self.watch.http)
         self.watchdog.start()
         await super().on_start()
 
@@ -113,14 +112,13 @@ class WorkerApp(faust.App):
 
     async def wind_down(self, seconds: float) -> None:
         """Save all and tell what waits, as far as ``seconds`` allow."""
-        deadline = time.monotonic() + seconds
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.shards.save_all(), seconds / 2)
-        left = max(0.1, deadline - time.monotonic())
-        await asyncio.to_thread(self.shards.outlet.close, left)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.shards.save_all(), left)
-            await asyncio.wait_for(self.consumer.commit(), left)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.to_thread(self.shards.outlet.close, seconds / 2)
+                await self.shards.save_all()
+                await self.consumer.commit()
+        except Exception:  # noqa: BLE001 - nothing is lost: whoever comes next folds again what was not saved
+            _log.warning("not all was saved before the end", exc_info=True)
 
     # -- the work
 
@@ -136,7 +134,9 @@ class WorkerApp(faust.App):
         """While the partitions are still ours: what was folded need not be folded again by who comes next."""
         self.watchdog.touch()
         try:
-            await asyncio.wait_for(self.shards.save_all(), self.worker.session_seconds / 3)
+            async with asyncio.timeout(self.worker.session_seconds / 3):
+                await self.shards.save_all()
+                await self.consumer.commit()
         except Exception:  # noqa: BLE001 - it saves work, no more: whoever takes over can do without
             _log.warning("the last snapshots before a rebalance were not taken", exc_info=True)
 

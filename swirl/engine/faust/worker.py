@@ -14,7 +14,7 @@ from swirl.engine.faust.watchdog import EXIT_STALLED
 if TYPE_CHECKING:
     from swirl.engine.faust.app import WorkerApp
 
-__all__ = ["EXIT_CRASHED", "run"]
+__all__ = ["EXIT_CRASHED", "leave", "run"]
 
 _log = logging.getLogger("swirl.worker")
 
