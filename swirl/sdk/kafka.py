@@ -165,10 +165,9 @@ class KafkaTransport(Transport):
 
     def _run(self) -> None:
         backoff = _BACKOFF_S
-        while True:
+        while not self._closed:
             try:
-                if not self._step():
-                    break
+                self._step()
                 backoff = _BACKOFF_S
             except Exception as error:  # noqa: BLE001 - nothing may end the thread; it is told in one line
                 self._fail(error)
@@ -178,14 +177,14 @@ class KafkaTransport(Transport):
             self._producer.close(0.0 if self._held else _CLOSE_S)
             self._producer = None
 
-    def _step(self) -> bool:
-        """Hand one frame to Kafka's client, or wait for one; False at the end."""
+    def _step(self) -> None:
+        """Hand one frame to Kafka's client, or wait for one."""
         producer = self._connected()
         with self._change:
             if not self._waiting and not self._closed and self._broken is None:
                 self._change.wait(_TICK_S if self._held else None)
             if self._closed:
-                return False
+                return
             if self._broken is not None:
                 raise self._broken
             number = heapq.heappop(self._waiting) if self._waiting else None
@@ -194,7 +193,6 @@ class KafkaTransport(Transport):
             self._watch(producer)
         elif held is not None:  # else it was delivered after all
             self._hand_over(producer, number, held)
-        return True
 
     def _connected(self) -> Producer:
         if self._producer is None:

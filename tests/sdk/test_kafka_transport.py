@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,12 +199,16 @@ def test_an_outage_is_told_once_and_so_is_its_end_with_what_was_lost(
 def test_outages_that_follow_each_other_closely_are_told_as_one(
     way: KafkaTransport, fake: type[FakeProducer], caplog: pytest.LogCaptureFixture
 ) -> None:
+
+    def made_after(before: int) -> bool:
+        return len(fake.made) > before and bool(sent(fake))
+
     for _ in range(5):
         way.send("ads", b"x", pytest.fail)
         wait(lambda: sent(fake))
         before = len(fake.made)
         fake.made[-1].confirm(TopicAuthorizationFailedError())
-        wait(lambda before=before: len(fake.made) > before and sent(fake))
+        wait(partial(made_after, before))
         fake.made[-1].confirm()
         assert way.flush(5)
     assert len(caplog.messages) == 2
@@ -256,6 +261,7 @@ def test_a_real_producer_that_cannot_be_made_is_told_without_its_secret(
     assert "s3cret" not in caplog.text
     assert way._thread is not None
     way._thread.join(20)
+    assert not way._thread.is_alive()
 
 
 def test_a_child_has_nothing_of_its_parent(way: KafkaTransport, fake: type[FakeProducer]) -> None:
