@@ -16,7 +16,7 @@ from tests.kafka.mock_cluster import MockCluster
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_BROKERS = {"broker", "kafka", "own_broker"}
+_NEED_KAFKA = {"kafka_here", "broker", "kafka", "own_broker"}
 
 
 class OwnBroker(Protocol):
@@ -35,11 +35,12 @@ class OwnBroker(Protocol):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a broker, so that nobody forgets to."""
     for item in items:
-        if _BROKERS & set(getattr(item, "fixturenames", ())):
+        if _NEED_KAFKA & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
 
 
-def broker_or_skip() -> None:
+@pytest.fixture(scope="session")
+def kafka_here() -> None:
     """Skip where Kafka cannot be had; in CI that is a failure."""
     try:
         java()
@@ -49,9 +50,8 @@ def broker_or_skip() -> None:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(kafka_here: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A broker for all tests of this process; take topics and groups of your own from ``prefix``."""
-    broker_or_skip()
     with Broker(tmp_path_factory.mktemp("kafka")) as running:
         yield running
         running.kill()
@@ -70,9 +70,8 @@ def prefix() -> str:
 
 
 @pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
+def own_broker(kafka_here: None, tmp_path: Path) -> Iterator[OwnBroker]:
     """Makes started brokers for this test alone, each in a folder of its own."""
-    broker_or_skip()
     made: list[Broker] = []
 
     def start(

@@ -104,8 +104,7 @@ class Broker:
         """What clients connect to: ``host:port``."""
         return f"127.0.0.1:{self._port}"
 
-    @property
-    def running(self) -> bool:
+    def alive(self) -> bool:
         """Whether its process is there; a paused one is."""
         if self._process is not None and self._process.poll() is None:
             return True
@@ -119,7 +118,7 @@ class Broker:
         Raises:
             SwirlError: it does not run.
         """
-        if self._process is None or not self.running:
+        if self._process is None or not self.alive():
             raise SwirlError(f"the broker of {self.folder} does not run")
         return self._process.pid
 
@@ -133,7 +132,7 @@ class Broker:
             MissingExtraError: the extra ``dev`` is not installed.
             SwirlError: Kafka cannot be fetched, or it did not start; the message quotes the end of its log.
         """
-        if self.running:
+        if self.alive():
             raise SwirlError(f"the broker of {self.folder} runs already")
         command = [str(java()), *_JAVA_OPTIONS, "-cp", os.pathsep.join(map(str, jars(self._say)))]
         deadline = time.monotonic() + timeout
@@ -159,7 +158,7 @@ class Broker:
 
     def stop(self, timeout: float = 10.0) -> None:
         """Let it end by itself, with its data in order; after ``timeout`` seconds, end it."""
-        if self._process is not None and self.running:
+        if self._process is not None and self.alive():
             self.resume()
             self._process.terminate()
             if self.wait(timeout) is None:
@@ -167,7 +166,7 @@ class Broker:
 
     def kill(self) -> None:
         """End it at once, as a crash would (``kill -9``)."""
-        if self._process is not None and self.running:
+        if self._process is not None and self.alive():
             self._process.kill()
             self.wait()
 
@@ -196,11 +195,12 @@ class Broker:
         return code
 
     def last_words(self, lines: int = 15) -> str:
-        """The end of its log."""
+        """The end of its log, without the traces of Java's stack."""
         try:
-            return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+            log = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             return ""
+        return "\n".join([line for line in log if not line.startswith("\t")][-lines:])
 
     def settings(self, user: str = ADMIN, mechanism: str = "SCRAM-SHA-512", **given: Any) -> KafkaSettings:
         """How Swirl gets in.
@@ -266,8 +266,8 @@ class Broker:
 
     def _wait_until_it_serves(self, since: int, deadline: float) -> None:
         while not self._logged(_STARTED, since):
-            if not self.running or time.monotonic() > deadline:
-                what = "did not start in time" if self.running else "did not start"
+            if not self.alive() or time.monotonic() > deadline:
+                what = "did not start in time" if self.alive() else "did not start"
                 raise SwirlError(f"Kafka {what}. Its log, {self.log}, ends with:\n{self.last_words()}")
             time.sleep(0.05)
 
