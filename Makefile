@@ -37,7 +37,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format types imports docstrings docs bench mutation lock clean tweets
+.PHONY: help demo test check lint format types imports docstrings docs bench mutation lock clean tweets jars
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ help: ## list the targets
 demo: $(VENV)/.run tweets ## play the ads pipeline: two faults that look alike, told apart (ARGS="--headless --seed 7")
 	@$(BIN)/swirl demo $(ARGS)
 
-test: $(VENV)/.dev tweets ## all tests, with the coverage of branches (ARGS="-k incident")
+test: $(VENV)/.dev tweets jars ## all tests, with the coverage of branches (ARGS="-k incident")
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term $(if $(ARGS),$(ARGS),--cov-fail-under=90)
 
 check: lint format types imports docstrings docs ## what a reader should not have to look for: style, types, layers, documentation
@@ -77,6 +77,9 @@ mutation: $(MUTATION_VENV)/.ready ## do the tests notice a changed line in what 
 
 tweets: # cached; without a network the demo announces its synthetic feed
 	@$(BIN)/python -m swirl_pipelines.ads.fetch || true
+
+jars: # of a real broker, cached; where they cannot be had this says why, and the tests that need it are skipped
+	@$(BIN)/python -m swirl.testing.jars || true
 
 $(VENV)/.made:
 	@echo "swirl: making the virtual environment $(VENV)"
