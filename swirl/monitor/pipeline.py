@@ -184,19 +184,24 @@ class PipelineMonitor:
         if self._clock.is_future(log_ms, event_ms):
             return None, "future"
         if start >= self._next_ms and not self._resting:
-            return self._open.setdefault(start, Window(start)), ""
+            return self._opened(start), ""
         if start in self._closed:
             window = self._closed[start][0]
             window.revised = True
             return window, "revised"
         return None, "closed"
 
+    def _opened(self, start: int) -> Window:
+        window = self._open.get(start)
+        if window is None:
+            window = self._open[start] = Window(start)
+        return window
+
     def _cover(self, start_ms: int, end_ms: int) -> None:
         size = self.window_ms
         first = max(start_ms, self._next_ms, end_ms - _LONGEST_GAP * size)
         for start in range(first - first % size, end_ms, size):
-            window = self._open.setdefault(start, Window(start))
-            window.coverage.add(max(first, start), min(end_ms, start + size))
+            self._opened(start).coverage.add(max(first, start), min(end_ms, start + size))
 
     # -- windows that end
 

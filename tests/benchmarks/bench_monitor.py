@@ -1,4 +1,4 @@
-"""What the fold costs: applying a frame beside the digest merges in it, closing a window per series."""
+"""What the fold costs: a frame beside its digest merges and among many emitters, a window per series."""
 
 from __future__ import annotations
 
@@ -14,9 +14,26 @@ from swirl.settings import MonitorSettings
 from swirl.sketch import Distribution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 START = 1_767_571_200_000
+OWN = {"ingest": {"invalid": 3.0}, "classify": {"predictions": 90.0}, "serve": {"clicks": 9.0}}
+"""Counters that only one of the stages has."""
+
+FRAMES_A_SECOND = 2_400
+"""Of one pipeline on one core: 2 000 emitters that flush once a second, and room for what brings them."""
+
+FLEETS = (
+    (10, 10_000, 1, 0),
+    (200, 10_000, 1, 0),
+    (2_000, 100, 1, 0),
+    (2_000, 10_000, 1, 0),
+    (2_000, 100, 5, 0),
+    (2_000, 10_000, 5, 0),
+    (2_000, 10_000, 1, 500),
+)
+"""Emitters of one pipeline, records a second of each, seconds between its frames, how many die."""
+
 SETTINGS = MonitorSettings(window_seconds=1, lateness_seconds=0, retained_windows=0, series=100_000)
 
 
@@ -111,11 +128,73 @@ def close_per_series(series: int) -> tuple[float, float]:
     return median(times[-15:]) / count * 1e6, len(monitor.snapshot()) / count
 
 
+def fleet_frame_us(emitters: int, records: int, flush_s: int = 1, dead: int = 0) -> float:
+    """Microseconds of processor time a frame, of one pipeline of so many emitters.
+
+    Frames are those of the ads scene: three stages with a latency each. Flushes are spread evenly and do not
+    fall on full seconds, so each frame holds one second more than it is long. The windows of 10 s that end
+    meanwhile are in the figure.
+
+    Args:
+        emitters: of the one pipeline.
+        records: a second of each emitter.
+        flush_s: seconds between two frames of an emitter.
+        dead: so many of them fall silent without a goodbye before the time is taken.
+    """
+    rng = np.random.default_rng(2)
+    names = ("ingest", "classify", "serve")
+    definition = Definition(
+        tuple(StageDefinition(name, names[max(0, i - 1) : i]) for i, name in enumerate(names))
+    )
+    known = definition_hash(definition)
+    monitor = Monitor(MonitorSettings(window_seconds=10))
+    parts = {n: summary(rng, n) for n in (max(2, records * 37 // 100), max(2, records * 63 // 100), records)}
+    first, last, middle = parts
+
+    def slices(begin_ms: int) -> Iterator[Slice]:
+        for stage in names:
+            for second in range(flush_s + 1):
+                n = first if second == 0 else last if second == flush_s else middle
+                bucket = begin_ms - begin_ms % 1000 + second * 1000
+                counters = {"records": float(n), "out": float(n)} | OWN[stage]
+                labels = {"label": {"positive": n - n // 5, "negative": n // 5}}
+                shown = labels if stage == "classify" else {}
+                yield Slice(stage, "1", bucket, counters, shown, {"latency": parts[n]})
+
+    spent = 0.0
+    frames = 0
+    turns = max(4, 40 // flush_s) if emitters < 1_000 else max(4, 26 // flush_s)
+    for turn in range(1, turns + 1):
+        measured = turn > turns // 2
+        payloads = []
+        for number in range(dead if measured else 0, emitters):
+            end = START + turn * flush_s * 1000 + number * flush_s * 1000 // emitters
+            covers = (end - flush_s * 1000, end)
+            told = definition if turn == 1 else None
+            identity = number.to_bytes(16, "big")
+            frame = Frame("ads", identity, turn, end, covers, known, told, tuple(slices(covers[0])))
+            payloads.append((end + 20, encode(frame)))
+        began = time.process_time()
+        for log_ms, payload in payloads:
+            monitor.apply(monitor.next_offset, log_ms, payload)
+        if measured:
+            spent += time.process_time() - began
+            frames += len(payloads)
+    return spent / frames * 1e6
+
+
 def rows() -> list[tuple[str, float, float | None]]:
     """Name, value, limit."""
     found: list[tuple[str, float, float | None]] = [
         ("apply, over the digest merges in it", apply_beside_merges(), 2.0)
     ]
+    for emitters, records, flush_s, dead in FLEETS:
+        us = fleet_frame_us(emitters, records, flush_s, dead)
+        name = f"frame of {emitters} emitters at {records} records/s, flush {flush_s} s"
+        limit = flush_s * 1e6 / FRAMES_A_SECOND if emitters == 2_000 else None
+        found.append((f"{name}{f', {dead} dead' if dead else ''}, us", us, limit))
+        if not dead:
+            found.append(("  that is emitters a core", flush_s * 1e6 / us, None))
     cost = {}
     for series, limit in ((100, None), (1_000, 5.0), (10_000, 5.0)):
         cost[series], size = close_per_series(series)
