@@ -181,7 +181,7 @@ class Admin:
         }
         with self._told():
             answer = self._client.create_topics(asked, raise_errors=False)["topics"]
-            for topic in answer:
+            for topic in sorted(answer, key=_position(asked)):
                 if topic["error_code"] == _FORBIDDEN:
                     raise refusal(self._settings, "Create", "topic", topic["name"])
                 if topic["error_code"] not in {0, _EXISTS}:
@@ -233,7 +233,7 @@ class Admin:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """What kafka-python raises inside is raised as an error of ours, with what a person can do."""
-        heard = _LastError()
+        heard = _Heard()
         watched = logging.getLogger("kafka.net.manager")
         watched.addHandler(heard)
         try:
@@ -241,23 +241,24 @@ class Admin:
         except errors.KafkaError as error:
             if not hasattr(self, "_client") and self._net is not None:
                 self._net.close()  # the constructor leaves its thread behind where nobody answers
-            raise _explained(error, heard.error, self._settings, self._timeout_seconds) from error
+            raise _explained(error, heard.errors, self._settings, self._timeout_seconds) from error
         finally:
             watched.removeHandler(heard)
 
 
-class _LastError(logging.Handler):
-    """Why the last attempt to connect failed: kafka-python raises a timeout and says why to its log only."""
+class _Heard(logging.Handler):
+    """Why attempts to connect failed: kafka-python raises a timeout and says why to its log only."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.error: Exception | None = None
+        self.errors: list[Exception] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         given = record.args if isinstance(record.args, tuple) else ()
-        for entry in given:
-            if isinstance(entry, Exception) and not isinstance(entry, errors.KafkaTimeoutError):
-                self.error = entry
+        timeouts = (errors.KafkaTimeoutError, errors.RequestTimedOutError)
+        self.errors += [
+            entry for entry in given if isinstance(entry, Exception) and not isinstance(entry, timeouts)
+        ]
 
 
 def refusal(settings: KafkaSettings, right: str, kind: str, name: str) -> TopicsError:
@@ -273,12 +274,10 @@ def refusal(settings: KafkaSettings, right: str, kind: str, name: str) -> Topics
 
 
 def _explained(
-    error: Exception, last: Exception | None, settings: KafkaSettings, seconds: float
+    error: Exception, heard: list[Exception], settings: KafkaSettings, seconds: float
 ) -> TopicsError:
-
-    who = f"user {settings.user!r}"
-    servers = ", ".join(settings.servers)
-    for cause in (error, last):
+    who, servers = f"user {settings.user!r}", ", ".join(settings.servers)
+    for cause in (error, *heard):
         if isinstance(cause, errors.SaslAuthenticationFailedError):
             return TopicsError(
                 f"the brokers do not let {who} in",
@@ -289,20 +288,29 @@ def _explained(
                 f"the brokers do not know {settings.mechanism}",
                 do="set SWIRL_KAFKA_MECHANISM to one they know",
             )
+    if settings.protocol.startswith("SASL") and heard and all(_is_dropped(cause) for cause in heard):
+        return TopicsError(
+            f"the brokers end the connection where {who} logs in",
+            do="check SWIRL_KAFKA_USER, SWIRL_KAFKA_PASSWORD, SWIRL_KAFKA_MECHANISM and SWIRL_KAFKA_PROTOCOL",
+        )
     if isinstance(error, errors.GroupAuthorizationFailedError):
         return TopicsError(f"{who} may not see the consumer group", do="give the right Describe on the group")
     if isinstance(error, errors.AuthorizationError):
         return TopicsError(f"{who} may not do that: {error}", do="give the right with kafka-acls.sh")
-    why = f" ({str(last).removeprefix('KafkaConnectionError: ')})" if last is not None else ""
     if isinstance(error, errors.KafkaTimeoutError | errors.KafkaConnectionError | errors.NodeNotReadyError):
+        why = f" ({str(heard[0]).removeprefix('KafkaConnectionError: ')})" if heard else ""
         return TopicsError(
             f"no answer from {servers} within {seconds:g} s{why}",
             do="see with 'swirl doctor' where it ends",
             passing=True,
         )
-    return TopicsError(
-        f"{servers} answers with an error: {error}", passing=bool(getattr(error, "retriable", False))
-    )
+    passing = bool(getattr(error, "retriable", False))
+    return TopicsError(f"{servers} answers with an error: {error}", passing=passing)
+
+
+def _is_dropped(cause: Exception) -> bool:
+    """Over TLS the refusal of a login and the end of the connection come as one, and only the end is seen."""
+    return "socket disconnected" in str(cause)
 
 
 def _position(names: Iterable[str]) -> Any:
