@@ -37,13 +37,16 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format types imports docstrings docs bench mutation lock clean tweets jars
+.PHONY: help demo demo-kafka test check lint format types imports docstrings docs bench mutation lock clean tweets jars
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run tweets ## play the ads pipeline: two faults that look alike, told apart (ARGS="--headless --seed 7")
 	@$(BIN)/swirl demo $(ARGS)
+
+demo-kafka: $(VENV)/.kafka tweets ## the same through a real broker and a real worker, no Docker (ARGS="--headless")
+	@$(BIN)/swirl demo --kafka $(ARGS)
 
 test: $(VENV)/.dev tweets jars ## all tests, with the coverage of branches (ARGS="-k incident")
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term $(if $(ARGS),$(ARGS),--cov-fail-under=90)
@@ -91,10 +94,15 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/.made
 	@$(call install,$(BIN)/python,-r requirements/run.txt)
 	@touch $@
 
+$(VENV)/.kafka: requirements/kafka.txt pyproject.toml | $(VENV)/.made
+	@echo "swirl: installing what a broker and a worker need, pinned (once, about a minute)"
+	@$(call install,$(BIN)/python,-r requirements/kafka.txt)
+	@touch $@ $(VENV)/.run
+
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.made
 	@echo "swirl: installing what tests and checks need, pinned (once, about a minute)"
 	@$(call install,$(BIN)/python,-r requirements/dev.txt)
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run $(VENV)/.kafka
 
 $(MUTATION_VENV)/.ready: requirements/dev.txt requirements/mutation.txt pyproject.toml
 	@echo "swirl: installing what the mutation run needs, pinned, in $(MUTATION_VENV)"

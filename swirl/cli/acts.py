@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from swirl_pipelines.ads.runner import Act
     from swirl_pipelines.ads.world import World
 
-__all__ = ["FLUSH_S", "HEALTHY", "INTRO", "RECOVERY", "SETTINGS", "TITLES", "TOLD", "WINDOW_MS", "acts"]
+__all__ = [
+    "FLUSH_S",
+    "HEALTHY",
+    "INTRO",
+    "PLAN",
+    "RECOVERY",
+    "SETTINGS",
+    "TITLES",
+    "TOLD",
+    "WINDOW_MS",
+    "acts",
+]
 
 SETTINGS = MonitorSettings(window_seconds=1.0, lateness_seconds=0.5, warm_up_windows=30, calm_windows=8)
 WINDOW_MS = 1_000
@@ -42,14 +53,19 @@ TOLD = {
 }
 
 
+PLAN = (
+    (HEALTHY, 33.0, "healthy"),
+    (BROKEN, 10.0, "broken"),
+    (RECOVERY, 14.0, "healthy"),
+    (BUG, 10.0, "bug"),
+    (ROLLBACK, 12.0, "healthy"),
+)
+"""The acts: their names, seconds, and what the ads pipeline calls what happens in them."""
+
+
 def acts(world: World) -> list[Act]:
     """What happens to the world, and for how long."""
     from swirl_pipelines.ads.runner import Act
 
-    return [
-        Act(HEALTHY, 33.0, world.repair),
-        Act(BROKEN, 10.0, world.break_upstream),
-        Act(RECOVERY, 14.0, world.repair),
-        Act(BUG, 10.0, world.deploy_bug),
-        Act(ROLLBACK, 12.0, world.repair),
-    ]
+    happens = {"healthy": world.repair, "broken": world.break_upstream, "bug": world.deploy_bug}
+    return [Act(name, seconds, happens[what]) for name, seconds, what in PLAN]

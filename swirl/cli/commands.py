@@ -37,7 +37,8 @@ def group() -> None:
 )
 @click.option("--headless", is_flag=True, help="Plain lines for pipes and CI; so without a terminal.")
 @click.option("--synthetic", is_flag=True, help="Made-up tweets, even where the real ones are at hand.")
-def demo(*, speed: float, seed: int, headless: bool, synthetic: bool) -> None:
+@click.option("--kafka", is_flag=True, help="Through a real broker and worker, each a process of its own.")
+def demo(*, speed: float, seed: int, headless: bool, synthetic: bool, kafka: bool) -> None:
     """Play the ads pipeline live: two faults that look alike, told apart.
 
     Ends with 0 if both were told right within three windows and a second, and nothing else was told.
@@ -47,7 +48,9 @@ def demo(*, speed: float, seed: int, headless: bool, synthetic: bool) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # marks and bars are no reason to fail in a terminal of old
     quiet = headless or not sys.stdout.isatty()
-    sys.exit(run(Options(speed=speed, seed=seed, headless=quiet, synthetic=synthetic)))
+    if kafka and speed != 1.0:
+        raise click.UsageError("--kafka goes at the speed of the clock")
+    sys.exit(run(Options(speed=speed, seed=seed, headless=quiet, synthetic=synthetic, kafka=kafka)))
 
 
 @group.command()

@@ -30,14 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swirl.cli.judge import Outcome
+    from swirl.clock import Clock
     from swirl.effect import IncidentChanged
     from swirl_pipelines.ads.runner import Act, PacedClock
     from swirl_pipelines.ads.world import World
 
-__all__ = ["Options", "run"]
+__all__ = ["CHANNEL", "FULL_RATE", "Options", "Play", "run", "scrape", "screen"]
 
 FULL_RATE = 25_000.0
-_CHANNEL = "#ads-oncall"
+_KAFKA_RATE = 10_000.0
+"""Four processes share the machine."""
+_KAFKA_SECONDS = 3
+"""That the way through a broker and back may take, beyond three windows."""
+CHANNEL = "#ads-oncall"
 _REFRESH_S = 0.25
 _LAST_WORDS_S = 4.0
 _EXCERPT = (
@@ -60,25 +65,27 @@ class Options:
         seed: of all randomness.
         headless: plain lines instead of the screen.
         synthetic: made-up tweets even where the real ones are at hand.
+        kafka: a broker, a worker and the pipeline as processes of their own, at speed 1.
     """
 
     speed: float = 1.0
     seed: int = 0
     headless: bool = False
     synthetic: bool = False
+    kafka: bool = False
 
     @property
     def rate(self) -> float:
         """Tweets a second of event time, so that the machine has as much to do as at speed 1."""
-        return FULL_RATE / max(1.0, self.speed)
+        return _KAFKA_RATE if self.kafka else FULL_RATE / max(1.0, self.speed)
 
 
 @dataclass
-class _Play:
+class Play:
     """One showing: where it stands, and what was done when."""
 
     options: Options
-    clock: PacedClock
+    clock: Clock
     console: Console
     scrape: Callable[[], list[str]] = list
     read_slack: Callable[[], str] = str
@@ -158,6 +165,8 @@ class _Play:
     def outcome(self) -> Outcome:
         """Compare what was done with what was told."""
         faults = [Fault(a.name, TITLES[a.name], a.start_ms, a.end_ms) for a in self.acts if a.name in TITLES]
+        if self.options.kafka:
+            return judge(faults, self.scene.told(), WINDOW_MS, seconds=_KAFKA_SECONDS)
         return judge(faults, self.scene.told(), WINDOW_MS, self.options.speed)
 
 
@@ -167,16 +176,21 @@ def run(options: Options, console: Console | None = None) -> int:
     Returns:
         0 if both faults were told right and in time, and nothing else was told; 1 if not; 130 if interrupted.
     """
+    console = console or Console(highlight=False)
+    if options.kafka:
+        from swirl.cli.kafka_demo import play_through_kafka
+
+        return play_through_kafka(options, console, _close)
     from swirl_pipelines.ads.runner import PacedClock
 
-    console = console or Console(highlight=False)
-    play = _Play(options, PacedClock(options.speed), console)
+    clock = PacedClock(options.speed)
+    play = Play(options, clock, console)
     try:
         world = _world(options, play.say)
         play.say(INTRO)
         if options.rate < FULL_RATE:
             play.say(f"At this speed the feed is thinned to {options.rate:,.0f} tweets a second.")
-        _perform(play, world)
+        _perform(play, world, clock)
     except KeyboardInterrupt:
         play.say("Interrupted.")
         return 130
@@ -204,27 +218,27 @@ def _world(options: Options, say: Callable[[str], None]) -> World:
     return World(made_up_tweets(options.seed), options.seed)
 
 
-def _perform(play: _Play, world: World) -> None:
+def _perform(play: Play, world: World, clock: PacedClock) -> None:
     """Play the acts with everything around them."""
     from swirl.engine.local import LocalEngine
     from swirl.testing.slack import SlackStandIn
     from swirl_pipelines.ads.runner import Runner
 
-    speed, clock, planned = play.options.speed, play.clock, acts(world)
+    speed, planned = play.options.speed, acts(world)
     play.planned = len(planned)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        slack = stack.enter_context(SlackStandIn(channels=(_CHANNEL,)))
+        slack = stack.enter_context(SlackStandIn(channels=(CHANNEL,)))
         watch = WatchSettings(
             slack_token=slack.token,
-            slack_channel=_CHANNEL,
+            slack_channel=CHANNEL,
             slack_url=slack.url,
             slack_show_labels=True,
             http="127.0.0.1:0",
         )
         engine = LocalEngine(SETTINGS, watch, sinks=[play.scene], clock=clock, state=folder)
         engine.start()
-        play.scrape, play.read_slack = lambda: _scrape(engine.http), slack.transcript
+        play.scrape, play.read_slack = lambda: scrape(engine.http), slack.transcript
         # The feed asks for the frames itself, in the time that is shown, and waits until they are folded:
         # on a busy machine the whole world goes slower, and nobody is late.
         emitter = EmitterSettings(flush_seconds=4 * FLUSH_S)
@@ -248,7 +262,7 @@ def _perform(play: _Play, world: World) -> None:
         )
         try:
             if not play.options.headless:
-                play.live = stack.enter_context(_screen(play.console))
+                play.live = stack.enter_context(screen(play.console))
             runner.play(planned, play.began)
             play.end()
         finally:
@@ -258,11 +272,12 @@ def _perform(play: _Play, world: World) -> None:
         play.channel["in the end"] = slack.transcript()
 
 
-def _screen(console: Console) -> Live:
+def screen(console: Console) -> Live:
+    """The whole terminal, drawn anew when something is new."""
     return Live(console=console, screen=True, auto_refresh=False)
 
 
-def _scrape(url: str) -> list[str]:
+def scrape(url: str) -> list[str]:
     """The lines of a scrape that tell of the incident."""
     with urlopen(f"{url}/metrics", timeout=2) as answer:  # noqa: S310 - our own port on loopback
         found = answer.read().decode().splitlines()
@@ -275,7 +290,7 @@ def _newest(transcript: str) -> str:
     return f"{channel.partition(chr(10))[0]}{mark}{thread}"
 
 
-def _close(play: _Play) -> int:
+def _close(play: Play) -> int:
     """The closing words, and the exit code."""
     outcome = play.outcome()
     console, shown = play.console, [act for act in play.acts if act.name in {HEALTHY, *TITLES}]

@@ -45,7 +45,7 @@ class Finding:
         version: the version to blame, ``""`` for none.
         told_ms: when it was named as it should be, or where it never was, of the first word; 0 where it was
             missed.
-        in_time: it was named as it should be within three windows and a second.
+        in_time: it was named as it should be within the time that was given.
     """
 
     fault: Fault
@@ -67,10 +67,12 @@ class Outcome:
     Attributes:
         findings: one a fault.
         false_alarms: incidents that belong to no fault, or that double one.
+        seconds: beyond three windows, within which a fault had to be named.
     """
 
     findings: tuple[Finding, ...]
     false_alarms: tuple[Incident, ...]
+    seconds: int = LIMIT_MS // 1000
 
     @property
     def passed(self) -> bool:
@@ -78,7 +80,13 @@ class Outcome:
         return all(finding.right for finding in self.findings) and not self.false_alarms
 
 
-def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int, speed: float = 1.0) -> Outcome:
+def judge(
+    faults: Sequence[Fault],
+    told: Iterable[Told],
+    window_ms: int,
+    speed: float = 1.0,
+    seconds: int = LIMIT_MS // 1000,
+) -> Outcome:
     """Compare what was done with what was told.
 
     An incident belongs to the first fault within which it began. A window that was open at the injection may
@@ -89,8 +97,9 @@ def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int, speed: 
         told: every step of every incident, in order.
         window_ms: length of a window.
         speed: seconds shown per second passed; the machine's own share of the delay grows with it.
+        seconds: that the way of a frame and of a message may take, beyond three windows.
     """
-    limit_ms = LIMIT_WINDOWS * window_ms + LIMIT_MS + round(MACHINE_MS * (speed - 1.0))
+    limit_ms = LIMIT_WINDOWS * window_ms + 1000 * seconds + round(MACHINE_MS * (speed - 1.0))
     steps: dict[str, list[Told]] = {}
     for each in told:
         steps.setdefault(each.change.incident.id, []).append(each)
@@ -103,7 +112,8 @@ def judge(faults: Sequence[Fault], told: Iterable[Told], window_ms: int, speed: 
             false_alarms.append(life[-1].change.incident)
         else:
             findings[fault] = _find(fault, life, limit_ms)
-    return Outcome(tuple(findings.get(fault, Finding(fault)) for fault in faults), tuple(false_alarms))
+    found = tuple(findings.get(fault, Finding(fault)) for fault in faults)
+    return Outcome(found, tuple(false_alarms), seconds)
 
 
 def _find(fault: Fault, life: Sequence[Told], limit_ms: int) -> Finding:

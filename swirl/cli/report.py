@@ -88,11 +88,11 @@ def _lost(view: View) -> str:
     return f"{figures.number(health.frames_lost)} of {figures.number(sent)} frames lost"
 
 
-def _said(finding: Finding) -> str:
+def _said(finding: Finding, seconds: int) -> str:
     if not finding.told_ms:
         return "nothing: missed"
     version = f" {plain(finding.version)}" if finding.version else ""
-    wrong = "" if finding.right else f" (not {finding.fault.title!r} within 3 windows + 1 s)"
+    wrong = "" if finding.right else f" (not {finding.fault.title!r} within 3 windows + {seconds} s)"
     delay = duration(finding.told_ms - finding.fault.injected_ms)
     return f"◆ {plain(finding.said)}{version}, after {delay}{wrong}"
 
@@ -129,7 +129,9 @@ def closing(
             Text(show(_mean(view, act, key)), style)
             for (show, key), style in zip(numbers, styles, strict=True)
         ]
-        table.add_row(act.name, *cells, _said(finding) if finding else _quiet(act, outcome, window_ms))
+        table.add_row(
+            act.name, *cells, _said(finding, outcome.seconds) if finding else _quiet(act, outcome, window_ms)
+        )
     return Group(Text.assemble((_headline(outcome) + "; ", "bold"), _lost(view) + "."), Text(""), table)
 
 

@@ -1,0 +1,5 @@
+"""``python -m swirl``: the command line."""
+
+from swirl.cli import main
+
+main()
