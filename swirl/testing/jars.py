@@ -61,8 +61,7 @@ def jars(say: Callable[[str], None] | None = None) -> list[Path]:
             return _files(artifacts, say or (lambda _: None))
         except (OSError, RuntimeError, ValueError, SyntaxError) as error:
             raise SwirlError(
-                f"Kafka {KAFKA} is not here and cannot be fetched from Maven Central "
-                f"(https://repo.maven.apache.org): {_short(error)}"
+                f"Kafka {KAFKA} is not here and cannot be fetched from Maven Central: {_short(error)}"
             ) from error
 
 
