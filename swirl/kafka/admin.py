@@ -290,7 +290,7 @@ def _explained(
             )
     if settings.protocol.startswith("SASL") and heard and all(_is_dropped(cause) for cause in heard):
         return TopicsError(
-            f"the brokers end the connection where {who} logs in",
+            f"the brokers do not let {who} in",
             do="check SWIRL_KAFKA_USER, SWIRL_KAFKA_PASSWORD, SWIRL_KAFKA_MECHANISM and SWIRL_KAFKA_PROTOCOL",
         )
     if isinstance(error, errors.GroupAuthorizationFailedError):
@@ -309,7 +309,7 @@ def _explained(
 
 
 def _is_dropped(cause: Exception) -> bool:
-    """Over TLS the refusal of a login and the end of the connection come as one, and only the end is seen."""
+    """Over TLS a refused login and the end of the connection come together; often only the end is seen."""
     return "socket disconnected" in str(cause)
 
 
