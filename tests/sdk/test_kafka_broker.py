@@ -163,6 +163,35 @@ def test_a_topic_that_is_missing_is_told_and_used_once_it_is_there(kafka: str, p
     assert counted(records(settings, goodbye)) == 10
 
 
+@pytest.mark.slow
+def test_who_is_not_let_in_is_told_why_and_sends_once_it_is_allowed(
+    own_broker: OwnBroker, prefix: str
+) -> None:
+    secure = own_broker(secure=True, users={"eve": "s3cret-of-eve"})
+    admin, eve = secure.settings(topics=prefix), secure.settings("eve", topics=prefix)
+    create_missing(admin, partitions=2)
+    wrong = start(
+        secure.settings("eve", topics=prefix, password="wr0ng"), "ingest('x')\nsys.stdin.readline()"
+    )
+    process = start(eve, "ingest('x')\nsys.stdin.readline()\nads.flush(20)\nsys.stdin.readline()")
+    assert wrong.stderr is not None
+    assert process.stderr is not None
+    told = wrong.stderr.readline()
+    assert "does not let the user 'eve' in, it seems: check SWIRL_KAFKA_USER" in told
+    assert "wr0ng" not in told + "".join(wrong.communicate("go\n", timeout=60))
+    lines = [process.stderr.readline()]
+    assert f"user 'eve' may not Write topic {prefix}.frames; give the right" in lines[0]
+    secure.grant("eve", "WRITE", topic=f"{prefix}.frames")
+    secure.grant("eve", "DESCRIBE", topic=f"{prefix}.frames")
+    lines += [process.stderr.readline(), process.stderr.readline()]
+    assert "frames reach Kafka again" in lines[1]
+    assert f"verdicts do not come: user 'eve' may not Read topic {prefix}.feedback" in lines[2]
+    out, err = process.communicate("go\n" * 2, timeout=60)
+    assert process.returncode == 0
+    assert "s3cret-of-eve" not in "".join(lines) + err + out
+    assert counted(records(admin, goodbye)) == 1
+
+
 def test_a_forked_child_connects_anew_and_leaves_its_parents_connection_alone(
     topics: KafkaSettings,
 ) -> None:
