@@ -37,9 +37,13 @@ class Outbox:
         self._told: dict[str, None] = {}
         self.threads: dict[str, str] = {}
 
+    def __contains__(self, change: IncidentChanged) -> bool:
+        """Whether a step was told or waits."""
+        return change.identity in self._told or change.identity in self.pending
+
     def add(self, change: IncidentChanged) -> bool:
         """Write down a step; False if it was told or waits already."""
-        if change.identity in self._told or change.identity in self.pending:
+        if change in self:
             return False
         self.pending[change.identity] = change
         return True

@@ -37,6 +37,8 @@ class Shard:
         partition: see above.
         monitor: see above; fed through :meth:`fold` only.
         outboxes: by pipeline.
+        untold: pipelines with steps of incidents that are not yet written down. No snapshot is taken of them:
+            after a crash the fold would begin behind the step, and nobody would be told.
         gap: records that were gone from the log before they were folded.
         redelivered: records that came again and were in a snapshot already.
     """
@@ -45,6 +47,7 @@ class Shard:
         self.partition = partition
         self.monitor = monitor
         self.outboxes: dict[str, Outbox] = {}
+        self.untold: set[str] = set()
         self.gap = 0
         self.redelivered = 0
         self._epoch, self._log = epoch, log
@@ -95,14 +98,16 @@ class Shard:
         effects = self.monitor.apply(offset, log_ms, payload)
         for pipeline in self.monitor.folded:
             self._dirty.setdefault(pipeline, offset)
+        for step in _steps(effects):
+            if step not in self.outbox(step.incident.pipeline):
+                self.untold.add(step.incident.pipeline)
         if known or not (self.monitor.folded or self.monitor.refusal):
             self.redelivered += 1
         return effects
 
     def news(self, effects: list[Effect]) -> list[IncidentChanged]:
         """The steps of incidents that nobody has been told yet; from now on they wait in the outbox."""
-        steps = [effect for effect in effects if isinstance(effect, IncidentChanged)]
-        return [step for step in steps if self.outbox(step.incident.pipeline).add(step)]
+        return [step for step in _steps(effects) if self.outbox(step.incident.pipeline).add(step)]
 
     def outbox(self, pipeline: str) -> Outbox:
         """What is to be told of a pipeline."""
@@ -119,23 +124,18 @@ class Shard:
         """Records below this offset need not be read again."""
         return min([*self._dirty.values(), *self._saving.values()], default=self.monitor.next_offset)
 
-    def due(self, now: float, every: float) -> str:
-        """The pipeline whose snapshot is due, the one that waits longest; ``""`` for none.
+    def waits_longest(self, now: float) -> tuple[float, str]:
+        """Since when a pipeline waits for its snapshot, the one that waits longest; now and ``""`` for none.
 
         Args:
             now: seconds, of a clock that never goes back.
-            every: seconds between two snapshots of a pipeline.
         """
-        waiting = [
-            (self._saved_s.setdefault(name, now), name) for name in self._dirty if name not in self._saving
-        ]
-        since, name = min(waiting, default=(now, ""))
-        return name if now - since >= every else ""
+        return min(((self._saved_s.setdefault(name, now), name) for name in self.unsaved), default=(now, ""))
 
     @property
     def unsaved(self) -> list[str]:
-        """Pipelines that have changed since their last snapshot."""
-        return [name for name in self._dirty if name not in self._saving]
+        """Pipelines that have changed since their last snapshot, and of which one may be taken."""
+        return [name for name in self._dirty if name not in self._saving and name not in self.untold]
 
     def begin_snapshot(self, pipeline: str, now: float) -> list[Record]:
         """A snapshot as it stands; all records but the last must be safe before the last is written."""
@@ -156,3 +156,7 @@ class Shard:
         """It is safe; returns the records that it makes superfluous."""
         del self._saving[pipeline]
         return self._leftovers.pop(pipeline, [])
+
+
+def _steps(effects: list[Effect]) -> list[IncidentChanged]:
+    return [effect for effect in effects if isinstance(effect, IncidentChanged)]

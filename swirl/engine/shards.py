@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import time
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
@@ -37,6 +38,10 @@ _log = logging.getLogger("swirl.worker")
 
 _BYTES_A_SECOND = 1_000_000.0
 """Of snapshots, over all pipelines of a worker: what is written depends on time, not on how much there is."""
+
+_LEASE = 0.6
+"""Of a session: where Kafka has not been heard for longer, nobody is told anything until it is heard again."""
+_LOOK_S = 0.05
 
 _TICK = encode(Tick())
 
@@ -117,6 +122,8 @@ class Shards:
         self._progress: dict[int, float] = {}
         self._unwritten: set[str] = set()
         self._saving = asyncio.Lock()
+        self._late: asyncio.Future[None] | None = None
+        self._acknowledging = False
         self._next_save = 0.0
         self._saved_ms: dict[str, int] = {}
         self._gone = _Gone()
@@ -146,12 +153,27 @@ class Shards:
             self._take_over(shard)
         for partition in partitions:
             self._progress[partition] = self._clock()
-        self.ready = True
+        self._acknowledging = self.ready = True
         _log.info(
             "watching partitions %s, %d of them new with %d pipelines, after %.1f s",
             ", ".join(map(str, sorted(partitions))) or "none: other workers have them all",
             *(len(new), sum(len(shard.monitor.pipelines) for shard, _ in fresh), self._clock() - began),
         )
+
+    async def let_go(self, seconds: float) -> None:
+        """Partitions may go away: save what there is, as far as ``seconds`` allow.
+
+        Until the next :meth:`assign` nothing more is acknowledged: somebody else may have read the state
+        already, and would leave out what lies between.
+        """
+        self.ready = False
+        saving = asyncio.ensure_future(self.save_all())
+        await asyncio.wait({saving}, timeout=seconds)
+        self._acknowledging = False
+        if saving.done():
+            saving.result()
+        else:  # it goes on: a snapshot that is cut off would never be taken again
+            self._late = saving
 
     def _restore(self, partition: int, identity: str, shelf: Shelf) -> tuple[Shard, bool]:
         monitor = Monitor(self._settings, self._detectors)
@@ -193,11 +215,14 @@ class Shards:
 
     # -- records in, effects out
 
-    async def take(self, partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes) -> None:
+    async def take(
+        self, partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes | None
+    ) -> None:
         """Fold one record of the frames' topic and carry out what follows."""
         shard = self._shards.get(partition)
         if shard is None:  # it was on its way when the partition went
             return
+        value = value or b""
         try:
             effects = shard.fold(offset, log_ms, value)
         except Exception as error:  # noqa: BLE001 - a record that the fold cannot stand must not stop all the others
@@ -209,7 +234,12 @@ class Shards:
             self._bury(shard, (offset, log_ms), (refusal.cause, str(refusal)), key, value)
         if effects:
             await self._carry(shard, effects)
-        self._progress[partition] = self._clock()
+        if self._owns(shard):
+            self._progress[partition] = self._clock()
+
+    def _owns(self, shard: Shard) -> bool:
+        """Whether it is still there: partitions go away while something is awaited."""
+        return self._shards.get(shard.partition) is shard
 
     def _bury(
         self, shard: Shard, place: tuple[int, int], cause: tuple[str, str], key: bytes | None, value: bytes
@@ -231,34 +261,41 @@ class Shards:
                     self._log.post(self._topics.windows, shard.partition, key, record)
             elif isinstance(effect, VerdictChanged):
                 self._tell_pipeline(shard, effect)
-        news = shard.news(effects)
-        if news:
-            await self._tell_people(shard, news)
+        if shard.untold:
+            async with self._saving:  # or the outbox could be safe before the steps in it are
+                await self._tell_people(shard, effects)
 
     def _tell_pipeline(self, shard: Shard, change: VerdictChanged) -> None:
         record = wire.verdict_record(change.verdict)
         self._log.post(self._topics.feedback, shard.partition, change.pipeline.encode(), record)
 
-    async def _tell_people(self, shard: Shard, news: list[IncidentChanged]) -> None:
+    async def _tell_people(self, shard: Shard, effects: list[Effect]) -> None:
         """Written down first: who takes over after a crash tells what was not told."""
+        if not self._owns(shard):
+            return
+        news = shard.news(effects)
         records = [Record(step.incident.pipeline.encode(), wire.incident_record(step)) for step in news]
         await self._log.write(self._topics.incidents, shard.partition, records)
         pipelines = sorted({step.incident.pipeline for step in news})
         outboxes = [shard.outbox_record(pipeline) for pipeline in pipelines]
         await self._log.write(self._topics.state, shard.partition, outboxes)
-        for step in news:
+        shard.untold.clear()
+        for step in news if self._owns(shard) else ():
             self._owner[step.incident.pipeline] = shard
             self.outlet.offer(step)
 
     def _may_send(self, effect: Effect) -> bool:
-        """Asked right before each attempt, from the outlet's thread."""
+        """Asked right before each attempt, from the outlet's thread; waits while Kafka is not heard."""
         pipeline = effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
-        if pipeline not in self._owner:
-            return False
-        if self._fenced():
-            self._gone.fenced += 1
-            raise DeliveryError("this worker stood still and may own the pipeline no more", retry_after=1.0)
-        return True
+        while (shard := self._owner.get(pipeline)) is not None:
+            if self._fenced():
+                self._gone.fenced += 1
+                raise DeliveryError("this worker stood still and may own the pipeline no more", retry_after=1.0)
+            heard = self._progress.get(shard.partition, -inf)
+            if self._clock() - heard < _LEASE * self._worker.session_seconds:
+                return True
+            time.sleep(_LOOK_S)
+        return False
 
     def _on_settled(self, effect: Effect, told: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
         if isinstance(effect, IncidentChanged) and self._loop is not None and not self._loop.is_closed():
@@ -280,16 +317,17 @@ class Shards:
 
     async def save(self) -> None:
         """Write what was told, and the one snapshot that waits longest, if any is due."""
+        if self._late is not None and self._late.done():
+            self._late.result()
         async with self._saving:
             await self._write_outboxes()
             now = self._clock()
-            if now < self._next_save:
+            if now < self._next_save or not self._shards:
                 return
-            for shard in list(self._shards.values()):
-                pipeline = shard.due(now, self._worker.snapshot_seconds)
-                if pipeline:
-                    await self._snapshot(shard, pipeline)
-                    return
+            waiting = [(*shard.waits_longest(now), shard) for shard in self._shards.values()]
+            since, pipeline, shard = min(waiting, key=lambda one: one[0])
+            if pipeline and now - since >= self._worker.snapshot_seconds:
+                await self._snapshot(shard, pipeline)
 
     async def save_all(self) -> None:
         """Write everything: partitions go away, or the worker ends."""
@@ -298,7 +336,11 @@ class Shards:
             for shard in list(self._shards.values()):
                 for pipeline in shard.unsaved:
                     await self._snapshot(shard, pipeline)
-                self._log.acknowledge(shard.partition, shard.settled)
+                self._acknowledge(shard)
+
+    def _acknowledge(self, shard: Shard) -> None:
+        if self._acknowledging and self._owns(shard):
+            self._log.acknowledge(shard.partition, shard.settled)
 
     async def _write_outboxes(self) -> None:
         told, self._unwritten = self._unwritten, set()
@@ -321,8 +363,7 @@ class Shards:
         self._gone.snapshots += 1
         self._gone.snapshot_bytes += size
         self._saved_ms[pipeline] = time.time_ns() // 1_000_000
-        if self._shards.get(shard.partition) is shard:
-            self._log.acknowledge(shard.partition, shard.settled)
+        self._acknowledge(shard)
 
     def is_ahead(self, partition: int, end: int | None) -> bool:
         """Whether more was folded of a partition than it holds: it is another one of the same name."""

@@ -133,12 +133,12 @@ class WorkerApp(faust.App):
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """While the partitions are still ours: what was folded need not be folded again by who comes next."""
         self.watchdog.touch()
+        await self.shards.let_go(self.worker.session_seconds / 3)
         try:
-            async with asyncio.timeout(self.worker.session_seconds / 3):
-                await self.shards.save_all()
+            async with asyncio.timeout(self.worker.session_seconds / 6):
                 await self.consumer.commit()
         except Exception:  # noqa: BLE001 - it saves work, no more: whoever takes over can do without
-            _log.warning("the last snapshots before a rebalance were not taken", exc_info=True)
+            _log.warning("what was saved before a rebalance was not acknowledged", exc_info=True)
 
     async def _assigned(self, *_: Any, **__: Any) -> None:
         """Before anything flows again."""
@@ -169,6 +169,8 @@ class WorkerApp(faust.App):
 
     def _trouble(self) -> str:
         """Asked by the watchdog, from its thread."""
+        if self.should_stop:  # the consumer has ended, as it should; the stopping has a deadline of its own
+            return ""
         parked = _parked(self)
         if parked:
             return parked

@@ -1,0 +1,271 @@
+"""What happens between two awaits: partitions go, the worker dies, a rebalance cuts in."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from swirl.effect import IncidentChanged
+from swirl.engine.pieces import Record
+from swirl.engine.shards import Shards
+from swirl.engine.wire import DeadLetter, IncidentRecord
+from swirl.kafka.topics import Topics
+from swirl.settings import KafkaSettings, MonitorSettings, WorkerSettings
+from tests.engine.memory_log import MemoryLog
+from tests.monitor.log import Entry, make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from swirl.effect import Effect
+
+SETTINGS = MonitorSettings(window_seconds=1, lateness_seconds=0, silence_seconds=3, skew_seconds=60)
+TOPICS = Topics.of(KafkaSettings())
+STARTED: list[Shards] = []
+
+
+@pytest.fixture(autouse=True)
+def end_threads() -> Iterator[None]:
+    """Dead workers of a test are dead in this process too."""
+    yield
+    while STARTED:
+        STARTED.pop().outlet.close(0.0)
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    return make_log(3, pipelines=3, emitters=2, seconds=55)
+
+
+def scene(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that runs in an event loop."""
+
+    @functools.wraps(test)
+    def run(**given: Any) -> None:
+        asyncio.run(test(**given))
+
+    return run
+
+
+class Held(MemoryLog):
+    """Writes to one topic wait until they are let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.topic = ""
+        self.waits, self.through = asyncio.Event(), asyncio.Event()
+
+    async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        if topic == self.topic:
+            self.waits.set()
+            await self.through.wait()
+        await super().write(topic, partition, records)
+
+
+class Told:
+    """A sink that remembers."""
+
+    name = "told"
+
+    def __init__(self) -> None:
+        self.changes: list[IncidentChanged] = []
+
+    def handle(self, effect: Effect) -> None:
+        assert isinstance(effect, IncidentChanged)
+        self.changes.append(effect)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def worker(log: MemoryLog, clock: Clock | None = None, **given: Any) -> tuple[Shards, Told]:
+    told = Told()
+    settings = WorkerSettings(snapshot_seconds=5)
+    shards = Shards(
+        *(log, TOPICS, SETTINGS, settings), sink=told, threads={}, clock=clock or Clock(), **given
+    )
+    STARTED.append(shards)
+    return shards, told
+
+
+async def take(shards: Shards, entries: list[Entry], offset: int, partition: int = 0) -> None:
+    entry = entries[offset]
+    await shards.take(partition, offset, entry.log_ms, entry.pipeline.encode(), entry.payload)
+
+
+async def until_a_step_is_written(shards: Shards, log: Held, entries: list[Entry]) -> asyncio.Task[None]:
+    """Fold until the first step of an incident waits to be written to its topic."""
+    log.topic = TOPICS.incidents
+    for offset in range(len(entries)):
+        task = asyncio.ensure_future(take(shards, entries, offset))
+        waiting = asyncio.ensure_future(log.waits.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not task.done():
+            return task
+    raise AssertionError("no incident")
+
+
+def steps(log: MemoryLog) -> list[str]:
+    values = log.values(TOPICS.incidents)
+    return [msgspec.msgpack.decode(value, type=IncidentRecord).change.identity for value in values]
+
+
+@scene
+async def test_no_snapshot_runs_ahead_of_a_step_that_is_not_written_down(entries: list[Entry]) -> None:
+    log, clock = Held(), Clock()
+    shards, _ = worker(log, clock)
+    await shards.assign({0})
+    task = await until_a_step_is_written(shards, log, entries)
+    clock.now += 100
+    saving = [asyncio.ensure_future(shards.save()) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    task.cancel()  # the worker dies here
+    for each in saving:
+        each.cancel()
+    log.topic = ""
+    after, told = worker(log)
+    await after.assign({0})
+    for offset in range(log.acknowledged.get(0, 0), len(entries)):
+        await take(after, entries, offset)
+    assert await asyncio.to_thread(after.outlet.drain, 5.0)
+    assert steps(log)
+    assert sorted({change.identity for change in told.changes}) == sorted(set(steps(log)))
+    fresh, everything = worker(MemoryLog())
+    await fresh.assign({0})
+    for offset in range(len(entries)):
+        await take(fresh, entries, offset)
+    assert await asyncio.to_thread(fresh.outlet.drain, 5.0)
+    assert {change.identity for change in told.changes} == {
+        change.identity for change in everything.changes
+    }
+
+
+@scene
+async def test_what_was_told_of_a_partition_that_went_meanwhile_is_left_to_its_new_owner(
+    entries: list[Entry],
+) -> None:
+    log, clock = Held(), Clock()
+    shards, told = worker(log, clock)
+    await shards.assign({0, 1})
+    task = await until_a_step_is_written(shards, log, entries)
+    await shards.assign({1})
+    log.through.set()
+    await task
+    assert await asyncio.to_thread(shards.outlet.drain, 5.0)
+    assert told.changes == []
+    clock.now += 60
+    await take(shards, entries, 0, partition=1)
+    assert shards.stalled_s() == 0.0
+
+
+@scene
+async def test_between_the_going_and_the_coming_of_partitions_nothing_is_acknowledged(
+    entries: list[Entry],
+) -> None:
+    log, clock = Held(), Clock()
+    shards, _ = worker(log, clock)
+    await shards.assign({0})
+    for offset in range(20):
+        await take(shards, entries, offset)
+    await shards.let_go(5.0)
+    safe = log.acknowledged[0]
+    assert safe == 20
+    await take(shards, entries, 20)  # it was on its way
+    clock.now += 100
+    await shards.save()
+    await shards.save()
+    assert log.acknowledged[0] == safe
+
+
+@scene
+async def test_a_snapshot_that_a_rebalance_overtakes_is_finished_and_others_follow(
+    entries: list[Entry],
+) -> None:
+    log, clock = Held(), Clock()
+    shards, _ = worker(log, clock)
+    await shards.assign({0})
+    for offset in range(20):
+        await take(shards, entries, offset)
+    log.topic = TOPICS.state
+    await shards.let_go(0.01)
+    assert log.waits.is_set()
+    log.topic = ""
+    log.through.set()
+    await shards.assign({0})
+    for offset in range(20, 40):
+        await take(shards, entries, offset)
+        clock.now += 10
+        await shards.save()
+    await shards.save_all()
+    assert log.acknowledged[0] == 40
+
+
+@scene
+async def test_state_that_is_refused_during_a_rebalance_ends_the_worker(entries: list[Entry]) -> None:
+    log = Held()
+    shards, _ = worker(log)
+    await shards.assign({0})
+    await take(shards, entries, 0)
+    log.fail_after = 0
+    with pytest.raises(ConnectionError):
+        await shards.let_go(5.0)
+
+
+@scene
+async def test_a_partition_of_many_pipelines_does_not_keep_the_snapshots_of_the_others_back(
+    entries: list[Entry],
+) -> None:
+    log, clock = Held(), Clock()
+    shards, _ = worker(log, clock)
+    await shards.assign({0, 1})
+    await take(shards, entries, 0, partition=1)
+    for offset in range(30):
+        await take(shards, entries, offset)
+    found = set()
+    for offset in range(30, 60):
+        clock.now += 5
+        await take(shards, entries, offset)
+        await shards.save()
+        found |= {partition for topic, partition in log.records if topic == TOPICS.state}
+    assert found == {0, 1}
+
+
+@scene
+async def test_a_record_without_a_value_is_a_dead_letter(entries: list[Entry]) -> None:
+    log = MemoryLog()
+    shards, _ = worker(log)
+    await shards.assign({0})
+    await shards.take(0, 0, entries[0].log_ms, b"\xff", None)
+    [value] = log.values(TOPICS.dead_letters)
+    letter = msgspec.msgpack.decode(value, type=DeadLetter)
+    assert (letter.cause, letter.key, letter.value, letter.size) == ("foreign", b"\xff", b"", 0)
+
+
+@scene
+async def test_while_kafka_is_not_heard_nobody_is_told_and_afterwards_all_are(entries: list[Entry]) -> None:
+    log, clock = Held(), Clock()
+    shards, told = worker(log, clock)
+    await shards.assign({0})
+    task = await until_a_step_is_written(shards, log, entries)
+    clock.now += 8.0  # nothing was folded for nearly a session
+    log.through.set()
+    shards._progress[0] = clock.now - 8.0
+    gate = threading.Event()
+    shards._clock = lambda: clock.now if gate.is_set() else clock.now + 8.0
+    await task
+    shards._progress[0] = clock.now
+    await asyncio.sleep(0.2)
+    assert told.changes == []
+    gate.set()
+    assert await asyncio.to_thread(shards.outlet.drain, 5.0)
+    assert told.changes
