@@ -118,7 +118,8 @@ class PipelineMonitor:
         fresh = frame.definition is not None and frame.definition_hash not in self._definitions
         if frame.definition is not None and fresh:
             self._definitions[frame.definition_hash] = frame.definition
-        if fresh or frame.goodbye:
+        # Where all define the same, nobody's leaving changes it, and thousands may leave at once.
+        if fresh or (frame.goodbye and len(self._definitions) > 1):
             self._redefine()
 
     def _redefine(self) -> None:
