@@ -40,7 +40,7 @@ _BYTES_A_SECOND = 1_000_000.0
 """Of snapshots, over all pipelines of a worker: what is written depends on time, not on how much there is."""
 
 _LEASE = 0.6
-"""Of a session: where Kafka has not been heard for longer, nobody is told anything until it is heard again."""
+"""Of a session: where Kafka was not heard for longer, nobody is told anything until it is heard again."""
 _LOOK_S = 0.05
 
 _TICK = encode(Tick())
@@ -290,7 +290,9 @@ class Shards:
         while (shard := self._owner.get(pipeline)) is not None:
             if self._fenced():
                 self._gone.fenced += 1
-                raise DeliveryError("this worker stood still and may own the pipeline no more", retry_after=1.0)
+                raise DeliveryError(
+                    "this worker stood still and may own the pipeline no more", retry_after=1.0
+                )
             heard = self._progress.get(shard.partition, -inf)
             if self._clock() - heard < _LEASE * self._worker.session_seconds:
                 return True

@@ -66,7 +66,7 @@ class WorkerApp(faust.App):
             *(Topics.of(kafka), monitor, worker),
             sink=sink or _people(watch, threads),
             threads=threads,
-            fenced=lambda: self.watchdog.fenced,
+            fenced=self._is_fenced,
         )
         self._connect()
 
@@ -120,15 +120,17 @@ class WorkerApp(faust.App):
         except Exception:  # noqa: BLE001 - nothing is lost: whoever comes next folds again what was not saved
             _log.warning("not all was saved before the end", exc_info=True)
 
+    def _create_directories(self) -> None:
+        """Make none: Faust would keep its tables there, and there are no tables."""
+
     # -- the work
 
     async def _fold(self, stream: Any) -> None:
         take = self.shards.take
         async for event in stream.noack().events():
             message = event.message
-            await take(
-                message.partition, message.offset, round(message.timestamp * 1000), message.key, event.value
-            )
+            place = message.partition, message.offset, round(message.timestamp * 1000)
+            await take(*place, message.key, event.value)
 
     async def _revoked(self, *_: Any, **__: Any) -> None:
         """While the partitions are still ours: what was folded need not be folded again by who comes next."""
@@ -166,6 +168,10 @@ class WorkerApp(faust.App):
                 raise RuntimeError("the frames' topic was deleted and made anew")
 
     # -- health
+
+    def _is_fenced(self) -> bool:
+        """Whether the group may have given the partitions to others; asked from the outlet's thread."""
+        return self.watchdog.fenced or getattr(_coordinator(self), "generation", 0) < 0
 
     def _trouble(self) -> str:
         """Asked by the watchdog, from its thread."""
@@ -221,7 +227,6 @@ def _options(kafka: KafkaSettings, worker: WorkerSettings) -> dict[str, Any]:
         "producer_compression_type": "lz4",
         "web_enabled": False,
         "worker_redirect_stdouts": False,
-        "datadir": ".",
     }
 
 
@@ -231,14 +236,17 @@ def _people(watch: WatchSettings, threads: dict[str, str]) -> Sink:
     return slack_sink(watch, threads) or LogSink()
 
 
-def _parked(app: WorkerApp) -> str:
-    """A consumer that met an error on joining waits for ever to be asked about it, and nobody does.
-
-    There is no public way to see it; where these attributes are not found, nothing is said.
-    """
+def _coordinator(app: WorkerApp) -> Any:
+    """Of the consumer. There is no public way to ask it; where it is not found, no harm is done."""
     found: Any = app
     for name in ("consumer", "_thread", "_consumer", "_coordinator"):
         found = getattr(found, name, None)
+    return found
+
+
+def _parked(app: WorkerApp) -> str:
+    """A consumer that met an error on joining waits for ever to be asked about it, and nobody does."""
+    found = _coordinator(app)
     error = getattr(found, "_pending_exception", None)
     task = getattr(found, "_coordination_task", None)
     if error is not None:
