@@ -1,9 +1,10 @@
 """Pins what pyproject.toml asks for, with versions and hashes (``make lock``).
 
 ``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it.
-``kafka.txt`` adds the worker and a broker to try it on, ``dev.txt`` the tests and checks, ``mutation.txt``
-what a mutation run needs beside them, each under the pins of the one before. Compiled on the oldest Python
-that is supported, whose needs include those of the newer ones.
+``worker.txt`` adds the worker, which is what the container image holds, ``kafka.txt`` a broker to try it on,
+``dev.txt`` the tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the pins
+of the one before. Compiled on the oldest Python that is supported, whose needs include those of the newer
+ones.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ def wanted() -> dict[str, list[str]]:
         return [line for line in lines if not line.startswith(project["name"])]
 
     run = sorted({*project["dependencies"], *extras("watch", "demo"), *groups["build"]})
-    kafka = sorted({*run, *extras("worker", "dev")})
-    tests_and_checks = [line for line in groups["dev"] if isinstance(line, str)]
-    return {"run": run, "kafka": kafka, "dev": [*kafka, *tests_and_checks], "mutation": groups["mutation"]}
+    worker = sorted({*run, *extras("worker")})
+    kafka = sorted({*worker, *extras("dev")})
+    dev = [*kafka, *(line for line in groups["dev"] if isinstance(line, str))]
+    return {"run": run, "worker": worker, "kafka": kafka, "dev": dev, "mutation": groups["mutation"]}
 
 
 def pin(lines: list[str], target: Path, constraint: Path | None, options: list[str]) -> None:

@@ -232,11 +232,3 @@ def test_promtool_finds_no_fault_in_what_is_exported(sink: PrometheusSink, tmp_p
     assert server.close(10)
     done = subprocess.run([program, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
-
-
-def test_promtool_takes_the_configuration_of_the_compose_file() -> None:
-    config = Path(__file__).parents[2] / "prometheus/prometheus.yml"
-    done = subprocess.run(
-        [binary("promtool"), "check", "config", config], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

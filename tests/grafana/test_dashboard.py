@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -79,29 +77,3 @@ def test_panels_do_not_overlap_and_fill_their_rows(model: dict[str, Any]) -> Non
 def test_provisioning_names_the_source_that_the_dashboard_uses() -> None:
     source = (ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text()
     assert f"uid: {build.SOURCE.uid}\n" in source
-
-
-def test_the_compose_file_publishes_on_loopback_only_and_pins_its_images() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
-    ports = re.findall(r'^ +- "([\d.:]+)"$', text, re.MULTILINE)
-    assert len(ports) == 2
-    assert all(port.startswith("127.0.0.1:") for port in ports)
-    assert all(re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", image) for image in re.findall(r"image: (.+)", text))
-    for folder in re.findall(r"- \./([\w./-]+):/", text):
-        assert (ROOT / folder).exists()
-
-
-def compose() -> list[str]:
-    for command in (["docker", "compose"], ["docker-compose"]):
-        if (
-            shutil.which(command[0])
-            and not subprocess.run([*command, "version"], capture_output=True, check=False).returncode
-        ):
-            return command
-    pytest.skip("neither docker compose nor docker-compose is installed")
-
-
-def test_docker_takes_the_compose_file() -> None:
-    command = [*compose(), "-f", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

