@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import zlib
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
 from swirl.errors import SnapshotError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["PIECE_BYTES", "SCHEMA", "Found", "Head", "Record", "Shelf", "cut", "outbox_key"]
 
@@ -162,9 +165,9 @@ class Shelf:
         except zlib.error:
             return None
 
-    def broken(self) -> list[str]:
-        """Pipelines of which there are heads, and no whole snapshot."""
-        return sorted(name for name, heads in self._heads.items() if heads and name not in self.found())
+    def broken(self, found: Collection[str]) -> list[str]:
+        """Pipelines of which there are heads, and no whole snapshot: they were not :meth:`found`."""
+        return sorted(name for name, heads in self._heads.items() if heads and name not in found)
 
     def outboxes(self) -> dict[str, list[bytes]]:
         """Pipeline -> what its owners left."""

@@ -70,7 +70,7 @@ class Shard:
             Whether all is of this log. False: it was made anew since, so read it from its beginning.
         """
         found = shelf.found()
-        for pipeline in shelf.broken():
+        for pipeline in shelf.broken(found):
             say(f"the state of {pipeline!r} is not whole: learning starts anew")
         ours = {name: snapshot for name, snapshot in found.items() if snapshot.log == self._log}
         if len(ours) < len(found):

@@ -57,7 +57,7 @@ def test_a_head_whose_pieces_were_written_over_counts_for_nothing() -> None:
     shelf = shelf_of([*old, *third])
 
     assert shelf.found() == {}
-    assert shelf.broken() == ["ads"]
+    assert shelf.broken(shelf.found()) == ["ads"]
 
 
 def test_the_furthest_snapshot_counts_whoever_wrote_it() -> None:
