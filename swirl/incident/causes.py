@@ -209,7 +209,7 @@ CAUSES: dict[str, Cause] = {
     "blind": Cause(
         "monitoring blind",
         severity="degraded",
-        look="at the emitters of {stage} and their way to Swirl. The work itself goes on.",
+        look="at whether the processes of {stage} still run, and at their way to Swirl.",
         signs=False,
     ),
     "stage_down": Cause(

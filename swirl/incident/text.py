@@ -392,7 +392,7 @@ _ENDINGS = {
     "concept_shift": ", slowly and in every version",
     "downstream_broken": "; everything before is as usual",
     "stage_errors": "; its input is valid",
-    "blind": "; the work goes on",
+    "blind": "; whether the others still work cannot be seen",
     "stage_down": "; the stages after it get nothing",
 }
 
