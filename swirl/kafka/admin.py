@@ -31,6 +31,7 @@ _EXISTS, _UNKNOWN, _FORBIDDEN, _GROUP_FORBIDDEN = 36, 3, 29, 30
 
 _ASKED = (
     "cleanup.policy",
+    "compression.type",
     "max.message.bytes",
     "message.timestamp.type",
     "min.cleanable.dirty.ratio",

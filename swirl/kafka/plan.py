@@ -232,9 +232,14 @@ _WANTED: Mapping[str, tuple[Mapping[str, str], tuple[Rule, ...]]] = {
     ),
     "windows": (_kept(7), (_OUTPUT,)),
     "incidents": (_kept(90), (_OUTPUT,)),
+    # Workers write with lz4, which a pipeline need not have: brokers keep these as they can be read by all.
     "feedback": (
-        _COMPACTED,
-        (_policy("compact", "the verdict of a pipeline would be deleted by its age"), *_QUICK_RESTART),
+        {**_COMPACTED, "compression.type": "uncompressed"},
+        (
+            _policy("compact", "the verdict of a pipeline would be deleted by its age"),
+            Rule("compression.type", "be", "uncompressed", "a pipeline without lz4 cannot read its verdict"),
+            *_QUICK_RESTART,
+        ),
     ),
     # The cap counts per partition and removes whole segments, so these have to be smaller than it.
     "dead_letters": (

@@ -59,6 +59,7 @@ def test_a_topic_that_is_not_there_is_missing() -> None:
         ("state", {"segment_bytes": "1073741824"}, False),
         ("state", {"min_cleanable_dirty_ratio": "0.9"}, False),
         ("feedback", {"cleanup_policy": "delete"}, False),
+        ("feedback", {"compression_type": "producer"}, False),
         ("windows", {"cleanup_policy": "compact"}, False),
         ("dead_letters", {"retention_bytes": "-1"}, False),
     ],
