@@ -20,6 +20,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def test_every_service_does_its_work_with_the_settings_of_the_compose_file(tmp_p
         ]
         assert len(workers) == 2
         for worker in workers:
-            eventually(lambda worker=worker: worker.get("/readyz")[0] == 200, worker)
+            eventually(partial(answers, worker, "/readyz"), worker)
             assert healthy(worker)
         eventually(lambda: shared(workers) == [4, 4], workers[0])
         ads = stack.enter_context(started(tmp_path, "ads", broker))
@@ -168,6 +169,10 @@ class Started:
                 return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+
+def answers(process: Started, path: str) -> bool:
+    return process.get(path)[0] == 200
 
 
 def kafka_properties(clients: int, desk: int, controller: int) -> dict[str, str]:
@@ -256,7 +261,7 @@ def prometheus(folder: Path, ports: list[int]) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     process = Started(popen, folder / "prometheus.log", port)
     try:
-        eventually(lambda: process.get("/-/ready")[0] == 200, process)
+        eventually(partial(answers, process, "/-/ready"), process)
         yield url
     finally:
         popen.kill()
