@@ -189,10 +189,9 @@ class KafkaTransport(Transport):
                 raise self._broken
             number = heapq.heappop(self._waiting) if self._waiting else None
             held = self._held.get(number) if number is not None else None
-        if number is None:
-            self._watch(producer)
-        elif held is not None:  # else it was delivered after all
+        if number is not None and held is not None:  # else it was delivered after all
             self._hand_over(producer, number, held)
+        self._watch(producer)
 
     def _connected(self) -> Producer:
         if self._producer is None:
@@ -257,11 +256,18 @@ class KafkaTransport(Transport):
         self._tell(error)
 
     def _tell(self, error: BaseException) -> None:
-        from swirl.sdk.producer import advice, reason  # noqa: PLC0415 - loaded already
-
-        self._outage.begin(advice(reason(error, CLIENT), self.settings, self.topic))
+        with self._change:
+            since = min((held.since for held in self._held.values()), default=time.monotonic())
+        self._outage.begin(self._advice(error), since)
         with self._change:
             self._change.notify_all()
+
+    def _advice(self, error: BaseException) -> str:
+        try:
+            from swirl.sdk.producer import advice, reason  # noqa: PLC0415 - loaded already
+        except Exception as failure:  # noqa: BLE001 - among others a warning that the host made an error
+            return f"kafka-python cannot be loaded ({failure!r})"
+        return advice(reason(error, CLIENT), self.settings, self.topic)
 
     def _rest(self, seconds: float) -> None:
         # Many processes lose the same broker at the same moment; they should not all come back at once.
@@ -294,15 +300,15 @@ class _Outage:
         self._told_at = -_QUIET_S
         self._since = 0.0
 
-    def begin(self, what: str) -> None:
-        """Frames do not get through; why, and what to do."""
+    def begin(self, what: str, since: float) -> None:
+        """Frames have not got through since then; why, and what to do."""
         with self._guard:
             if self.begun:
                 return
             now = time.monotonic()
             told = now - self._told_at >= _QUIET_S
             if told:
-                self._told_at, self._since, self._before = now, now, losses(self._transport)
+                self._told_at, self._since, self._before = now, since, losses(self._transport)
             self._told = self._told or told
             self.begun = True
         if told:

@@ -26,6 +26,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket
 from kafka.partitioner.default import murmur2
 
 from swirl.errors import SettingsError
@@ -33,6 +34,7 @@ from swirl.kafka.admin import refusal
 from swirl.kafka.connect import options
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable
 
     from swirl.settings import KafkaSettings
@@ -113,6 +115,23 @@ def complaint(client: str) -> BaseException:
     return last
 
 
+class _Direct(KafkaNetSocket):  # type: ignore[misc] # kafka-python has no types
+    """No proxy, and no socket left open by an attempt to connect that failed.
+
+    kafka-python leaves it to the garbage collector, which a host may have turned off. Ways to connect are
+    chosen by the scheme of ``proxy_url``.
+    """
+
+    SCHEMES = ("swirl",)
+
+    async def sock_connect(self, net: Any, sock: socket.socket, address: Any, timeout_at: Any = None) -> Any:
+        try:
+            return await super().sock_connect(net, sock, address, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
+
+
 class Connection:
     """What a client of kafka-python holds open, so that it can be let go of.
 
@@ -133,6 +152,7 @@ class Connection:
             "kafka_client": self._connect,
             "selector": self._select,
             "bootstrap_timeout_ms": _BOOTSTRAP_MS,
+            "proxy_url": "swirl://direct",
             "reconnect_backoff_max_ms": _RECONNECT_MS,
             "metrics_enabled": False,
         }

@@ -36,3 +36,28 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a
         end()
     finally:
         os.kill(os.getpid(), number)
+
+
+class _Mask(threading.local):
+    """What a thread that forks had blocked before."""
+
+    before: set[int | signal.Signals] | None = None
+
+
+_mask = _Mask()
+
+
+def _before_fork() -> None:
+    # Python forgets what reaches a child before it is set up. Without a handler the child would have died of
+    # it; so the signal waits until its handler can be called.
+    if signal.getsignal(signal.SIGTERM) is _end:
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _after_fork() -> None:
+    before, _mask.before = _mask.before, None
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
