@@ -114,7 +114,7 @@ def test_a_child_that_is_ended_while_it_is_forked_ends() -> None:
 
 
 def test_a_forked_child_says_goodbye_for_itself() -> None:
-    child = "r, w = os.pipe(); pid = os.fork(); ingest(); pid or os.write(w, b'x')\n"
+    child = "r, w = os.pipe(); pid = os.fork(); ingest(); pid or (os.write(w, b'x'), time.sleep(60))\n"
     child += "pid and (os.read(r, 1), os.kill(pid, 15), os.waitpid(pid, 0))"
     code, frames, _ = ended(after=child)
     assert code == -signal.SIGTERM
