@@ -338,7 +338,7 @@ class Pipeline:
             timeout: longest wait in seconds.
 
         Returns:
-            Whether all of it was handed to the transport. False without a transport.
+            Whether all of it was delivered. False without a transport.
         """
         return self._emitter.flush(timeout)
 
