@@ -129,7 +129,7 @@ def test_where_there_is_no_stage_the_pipeline_is_named() -> None:
     ads = warm()
     ads.second(Second(silent=("ingest", "classify", "serve"), whole=False))
     assert ads.last.stage == ""
-    assert ads.last.look_first.startswith("at the emitters of ads and their way to Swirl.")
+    assert ads.last.look_first.startswith("at whether the processes of ads still run")
 
 
 def test_one_loud_window_and_seven_calm_ones_are_not_the_end() -> None:
