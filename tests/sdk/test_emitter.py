@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ from swirl.settings import EmitterSettings
 from tests.sdk.inbox import START, HandClock, Inbox, threaded, wired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -593,89 +591,6 @@ def test_frames_stay_below_what_a_log_takes() -> None:
     labels = {name for piece in inbox.slices("extract") for name in piece.categories}
     assert len(labels) == 51
     assert all(len(p.categories[n]) <= 51 for p in inbox.slices("extract") for n in p.categories)
-
-
-def test_a_frame_that_was_taken_and_lost_is_told_in_the_next_one_and_its_definition_sent_again() -> None:
-    class Forgetful(Inbox):
-        losing = True
-
-        def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
-            if self.losing:
-                lost()
-            else:
-                super().send(pipeline, payload)
-
-    inbox = Forgetful()
-    ads = Pipeline("ads", settings=EmitterSettings())
-    ads.rebind(HandClock(), inbox, threaded=False)
-    ads.emit_now()
-    inbox.losing = False
-    ads.emit_now()
-    ads.emit_now()
-    assert [frame.failed for frame in inbox.frames] == [1, 1]
-    assert [frame.sequence for frame in inbox.frames] == [2, 3]
-    assert [frame.definition is not None for frame in inbox.frames] == [True, False]
-
-
-def test_a_transport_that_is_full_is_asked_again_at_the_next_flush() -> None:
-    class Full(Inbox):
-        def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
-            if self.refused < 5:
-                self.refused += 1
-                raise transport.Refused
-            super().send(pipeline, payload)
-
-    inbox = Full()
-    ads = Pipeline("ads", settings=EmitterSettings(flush_seconds=0.02), transport=inbox)
-    ingest = ads.stage(name="ingest")(bool)
-    ingest()
-    # With the backoff for other failures the fifth attempt would come after eight seconds.
-    assert inbox.wait(lambda: len(inbox.payloads) >= 6, seconds=5)
-    assert ads.close(10)
-    assert [frame.sequence for frame in inbox.frames] == list(range(1, len(inbox.frames) + 1))
-
-
-def test_what_is_asked_for_waits_until_a_transport_that_is_full_has_room() -> None:
-    class Slow(Inbox):
-        room = 1
-
-        def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
-            if not self.room:
-                raise transport.Refused
-            self.room -= 1
-            super().send(pipeline, payload)
-
-        def flush(self, timeout: float) -> bool:
-            self.room = 1
-            return True
-
-    inbox = Slow()
-    ads = Pipeline("ads", settings=EmitterSettings(flush_seconds=0.01), transport=inbox)
-    ingest = ads.stage(name="ingest")(bool)
-    ingest()
-    emitter = ads._emitter
-    assert inbox.wait(lambda: bool(inbox.payloads))
-    deadline = time.monotonic() + 20
-    while emitter.kept < 10 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert ads.close(10)
-    assert emitter.kept == 0
-    assert inbox.frames[-1].goodbye
-
-
-def test_a_flush_tells_whether_what_was_taken_is_delivered() -> None:
-    class Lazy(Inbox):
-        delivers = False
-
-        def flush(self, timeout: float) -> bool:
-            return self.delivers
-
-    inbox = Lazy()
-    ads = Pipeline("ads", transport=inbox)
-    ads.stage(name="ingest")(bool)()
-    assert not ads.flush(5)
-    inbox.delivers = True
-    assert ads.flush(5)
 
 
 def test_verdicts_reach_all_pipelines_of_the_name_and_no_others() -> None:
