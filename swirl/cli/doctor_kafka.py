@@ -13,6 +13,7 @@ from swirl.errors import TopicsError
 from swirl.kafka.admin import Admin
 from swirl.kafka.connect import tls
 from swirl.kafka.plan import PARTITIONS, duration, partitions_of, plan, specs
+from swirl.kafka.rights import PIPELINE, WORKER, lacking
 from swirl.kafka.topics import Topics
 
 if TYPE_CHECKING:
@@ -29,16 +30,6 @@ _PATIENCE = 3.0
 """Seconds that a connection may take."""
 _LISTENS = 2.5
 """Seconds that a new frame is waited for."""
-
-_PIPELINE: dict[str, tuple[str, ...]] = {"frames": ("WRITE",), "feedback": ("READ",)}
-_WORKER: dict[str, tuple[str, ...]] = {
-    "frames": ("READ", "WRITE"),  # it writes the ticks
-    "state": ("READ", "WRITE"),
-    "windows": ("WRITE",),
-    "incidents": ("WRITE",),
-    "feedback": ("WRITE",),
-    "dead_letters": ("WRITE",),
-}
 
 
 def diagnose(
@@ -173,30 +164,19 @@ def _difference(difference: Difference) -> Finding:
 
 def _rights(names: Topics, found: Sequence[TopicFound]) -> Iterator[Finding]:
     """What the user may do, where the brokers say so."""
-    rights = {topic.name: topic.rights for topic in found if topic.rights}
-    if not rights:
+    if not any(topic.rights for topic in found):
         return
-    lacking = {
-        role: _lacking(names, rights, needs) for role, needs in (("pipeline", _PIPELINE), ("worker", _WORKER))
+    lacks_of = {
+        role: [f"{right} on {topic}" for right, topic in lacking(names, found, needs)]
+        for role, needs in (("pipeline", PIPELINE), ("worker", WORKER))
     }
-    able = [role for role, lacks in lacking.items() if not lacks]
+    able = [role for role, lacks in lacks_of.items() if not lacks]
     if able:
         yield Finding("ok", f"this user has the rights of a {' and of a '.join(able)} on the topics")
-    for role, lacks in lacking.items():
+    for role, lacks in lacks_of.items():
         if lacks:
             what = f"this user may not work as a {role}: it lacks {', '.join(lacks)}"
             yield Finding("warn" if able else "FAIL", what, "give it with kafka-acls.sh, if it is to be one")
-
-
-def _lacking(
-    names: Topics, rights: dict[str, frozenset[str]], needs: dict[str, tuple[str, ...]]
-) -> list[str]:
-    return [
-        f"{right.capitalize()} on {getattr(names, topic)}"
-        for topic, wanted in needs.items()
-        for right in wanted
-        if right not in rights.get(getattr(names, topic), frozenset())
-    ]
 
 
 def _work(

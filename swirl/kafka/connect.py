@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,25 @@ if TYPE_CHECKING:
     from swirl.settings import KafkaSettings
 
 __all__ = ["options", "tls"]
+
+_TALKATIVE = ("aiokafka.conn", "kafka.admin.client", "kafka.net.connection", "kafka.protocol.parser")
+"""Loggers that tell at DEBUG each request, also that with the password, or what a client is made with."""
+
+
+class _Discreet(logging.Filter):
+    """Leaves out of the log what a client says to be let in."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False where a password may be in it."""
+        told = record.args if isinstance(record.args, tuple) else ()
+        configuration = record.args if isinstance(record.args, dict) else {}
+        raw = any(
+            isinstance(part, bytes | bytearray) or "SaslAuthenticate" in type(part).__name__ for part in told
+        )
+        return not raw and "sasl_plain_password" not in configuration
+
+
+_discreet = _Discreet()
 
 
 def options(settings: KafkaSettings) -> dict[str, Any]:
@@ -34,7 +54,13 @@ def options(settings: KafkaSettings) -> dict[str, Any]:
             "sasl_plain_username": settings.user,
             "sasl_plain_password": settings.password,
         }
+        _keep_out_of_the_log()
     return found
+
+
+def _keep_out_of_the_log() -> None:
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_discreet)
 
 
 def tls(settings: KafkaSettings) -> ssl.SSLContext | None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from swirl.errors import TopicsError
 from swirl.kafka.plan import MIGRATE, PARTITIONS, REPLICAS, partitions_of, plan, specs
+from swirl.kafka.rights import lacking
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from swirl.kafka.admin import Admin
     from swirl.kafka.plan import Difference, TopicFound
     from swirl.settings import KafkaSettings
@@ -79,22 +82,27 @@ def apply(settings: KafkaSettings) -> list[Difference]:
     return able
 
 
-def ensure(settings: KafkaSettings) -> list[str]:
+def ensure(settings: KafkaSettings, needs: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """Create what is missing, and refuse to go on where records would be lost; for the start of a worker.
 
     Several workers may do it at the same time.
+
+    Args:
+        settings: which brokers, and how the names begin.
+        needs: rights that it takes to go on, see :mod:`swirl.kafka.rights`.
 
     Returns:
         the names of the topics that were created.
 
     Raises:
-        TopicsError: a topic would lose records as it is, or may not be seen; or the brokers do not answer,
-            which the error calls ``passing``.
+        TopicsError: a topic would lose records as it is, or may not be seen, or a right is missing; or the
+            brokers do not answer, which the error calls ``passing``.
     """
     names = Topics.of(settings)
     with _connected(settings) as admin:
         made = _create(admin, names)
-        wrong = [difference for difference in _differences(admin, names) if difference.loses]
+        found = admin.topics(names)
+    wrong = [difference for difference in _compared(names, found) if difference.loses]
     if wrong:
         told = ". ".join(f"{difference.topic}: {difference.words}" for difference in wrong)
         able = any(difference.change for difference in wrong)
@@ -102,6 +110,9 @@ def ensure(settings: KafkaSettings) -> list[str]:
         passing = all(difference.kind == "missing" for difference in wrong)
         do = "to put that right run 'swirl topics --apply'" if able else ""
         raise TopicsError(told, do=do, passing=passing)
+    lacks = [str(_refusal(settings, *one)) for one in lacking(names, found, needs or {})]
+    if lacks:
+        raise TopicsError(". ".join(lacks))
     return made
 
 
@@ -126,6 +137,12 @@ def _connected(settings: KafkaSettings) -> Admin:
     return Admin(settings)
 
 
+def _refusal(settings: KafkaSettings, right: str, topic: str) -> TopicsError:
+    from swirl.kafka.admin import refusal  # noqa: PLC0415 - pipelines read the names and load no admin client
+
+    return refusal(settings, right, "topic", topic)
+
+
 def _create(
     admin: Admin, names: Topics, partitions: int | None = None, replicas: int | None = None
 ) -> list[str]:
@@ -142,5 +159,8 @@ def _create(
 
 
 def _differences(admin: Admin, names: Topics) -> list[Difference]:
-    found = admin.topics(names)
+    return _compared(names, admin.topics(names))
+
+
+def _compared(names: Topics, found: Sequence[TopicFound]) -> list[Difference]:
     return plan(specs(names, partitions=partitions_of(found) or PARTITIONS), found)

@@ -12,6 +12,7 @@ from swirl.engine.faust.watchdog import Watchdog
 from swirl.engine.shards import Shards
 from swirl.errors import MissingExtraError
 from swirl.kafka.connect import tls
+from swirl.kafka.rights import WORKER, explained
 from swirl.kafka.topics import Topics
 from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
 from swirl.sinks.log import LogSink
@@ -90,7 +91,7 @@ class WorkerApp(faust.App):
         from swirl.kafka.topics import ensure  # noqa: PLC0415 - kafka-python is loaded when it is needed
 
         quiet.install(self._repeats)
-        for created in await asyncio.to_thread(ensure, self.kafka):
+        for created in await asyncio.to_thread(ensure, self.kafka, WORKER):
             _log.info("created topic %s", created)
         self.shards.exporter.register(self._registry)
         for collect in (ProcessCollector, PlatformCollector):
@@ -250,7 +251,7 @@ def _parked(app: WorkerApp) -> str:
     error = getattr(found, "_pending_exception", None)
     task = getattr(found, "_coordination_task", None)
     if error is not None:
-        return f"the consumer has given up: {error!r}"
+        return f"the consumer has given up: {explained(error, app.kafka)}"
     if task is not None and task.done() and not task.cancelled():
         return f"the consumer has given up: {task.exception()!r}"
     return ""

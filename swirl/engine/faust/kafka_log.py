@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -14,9 +16,10 @@ from swirl.engine.pieces import Shelf
 from swirl.kafka.connect import options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 
     from swirl.engine.pieces import Record
+    from swirl.errors import TopicsError
     from swirl.kafka.topics import Topics
     from swirl.settings import KafkaSettings
 
@@ -42,24 +45,39 @@ class KafkaLog:
 
     async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Append records; returns when they are safe."""
-        sent = [await self._send(topic, partition, *record) for record in records]
-        for future in sent:
-            await future
+        try:
+            sent = [await self._send(topic, partition, *record) for record in records]
+            for future in sent:
+                await future
+        except TopicAuthorizationFailedError:
+            raise self._refusal(topic) from None
 
     async def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> Any:
         return await self._app.producer.send(topic, key, value, partition, None, {})
 
     def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         """Append a record soon."""
-        post = asyncio.ensure_future(self._post(topic, partition, key, value))
+        self._begin(self._post(topic, partition, key, value))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nobody waits for it."""
+        post = asyncio.ensure_future(work)
         self._posts.add(post)
         post.add_done_callback(self._posts.discard)
 
     async def _post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         try:
             await (await self._send(topic, partition, key, value))
+        except TopicAuthorizationFailedError:
+            # Nothing would tell what is lost from now on, and who starts the worker anew may have the right.
+            await self._app.crash(self._refusal(topic))
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the watchdog sees ticks that never come
             _log.warning("a record for %s was not taken: %r", topic, error)
+
+    def _refusal(self, topic: str) -> TopicsError:
+        from swirl.kafka.admin import refusal  # noqa: PLC0415 - kafka-python is loaded when it is needed
+
+        return refusal(self._kafka, "Write", "topic", topic)
 
     async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
         """Read partitions of the state topic to their ends."""
@@ -76,15 +94,22 @@ class KafkaLog:
                 self._touch()
         return shelves
 
-    def _reader(self) -> AIOKafkaConsumer:
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer beside that of the group: Faust's own takes a second to answer a question."""
-        return AIOKafkaConsumer(
+        reader = AIOKafkaConsumer(
             **options(self._kafka),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=8_000_000,
             fetch_max_wait_ms=100,
         )
+        try:
+            await reader.start()
+            yield reader
+        finally:
+            # Over TLS it waits for the broker's goodbye, which can take half a minute.
+            self._begin(_hang_up(reader))
 
     async def identity(self) -> str:
         """Of the frames' topic."""
@@ -129,6 +154,11 @@ class KafkaLog:
         for offset in range(self._acknowledged.get(partition, below), below):
             self._app.consumer.ack(_mark(place, offset))
         self._acknowledged[partition] = max(below, self._acknowledged.get(partition, below))
+
+
+async def _hang_up(reader: AIOKafkaConsumer) -> None:
+    with suppress(Exception):  # what was asked is answered, and the connection is of no use any more
+        await reader.stop()
 
 
 def _mark(place: TP, offset: int) -> ConsumerMessage:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from swirl.engine.faust.watchdog import EXIT_STALLED
+from swirl.kafka.rights import explained
 
 if TYPE_CHECKING:
     from swirl.engine.faust.app import WorkerApp
@@ -57,12 +58,14 @@ async def _work(app: WorkerApp) -> int:
         _log.info("stopping: saving the state")
         await app.wind_down(grace * 0.6)
     else:
-        _log.critical("the worker cannot go on: %s", reason or type(reason).__name__)
+        _log.critical("the worker cannot go on: %s", explained(reason, app.kafka))
     try:
         await app.stop()
     except Exception as error:  # noqa: BLE001 - it ends anyway
         _log.error("stopping failed: %r", error)
         code = code or EXIT_CRASHED
+    if reason is not None:  # said again as the last word: what stops says much
+        _log.critical("ended with %d: %s", code, explained(reason, app.kafka))
     return code
 
 
