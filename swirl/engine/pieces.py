@@ -20,7 +20,7 @@ from swirl.errors import SnapshotError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["PIECE_BYTES", "SCHEMA", "Found", "Head", "Record", "Shelf", "cut", "outbox_key"]
+__all__ = ["PIECE_BYTES", "SCHEMA", "Found", "Head", "Record", "Shelf", "cut", "log_record", "outbox_key"]
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -98,6 +98,11 @@ def cut(pipeline: str, snapshot: bytes, head: tuple[int, str], epoch: str, slot:
     return [*records, Record(_key("head", pipeline, epoch), msgspec.msgpack.encode(end))]
 
 
+def log_record(identity: str) -> Record:
+    """Says of which log of frames a partition was read; of one without pipelines there are no heads that do."""
+    return Record(_key("log", "", ""), identity.encode())
+
+
 def outbox_key(pipeline: str, epoch: str) -> bytes:
     """Where an owner keeps what is to be told of a pipeline."""
     return _key("outbox", pipeline, epoch)
@@ -112,6 +117,7 @@ class Shelf:
 
     Attributes:
         unreadable: records that this version does not know, left as they are.
+        log: identity of the frames' log that was read last, ``""`` if nothing says so.
     """
 
     def __init__(self) -> None:
@@ -119,6 +125,7 @@ class Shelf:
         self._pieces: dict[str, dict[tuple[str, int, int], bytes]] = {}
         self._outboxes: dict[str, dict[str, bytes]] = {}
         self.unreadable = 0
+        self.log = ""
 
     def put(self, key: bytes | None, value: bytes | None) -> None:
         """Take a record; one without a value takes back what lies under its key."""
@@ -133,6 +140,8 @@ class Shelf:
             _set(self._pieces.setdefault(pipeline, {}), (epoch, place[0], place[1]), value)
         elif kind == "outbox":
             _set(self._outboxes.setdefault(pipeline, {}), epoch, value)
+        elif kind == "log":
+            self.log = (value or b"").decode()
         elif kind == "head":
             head = None if value is None else msgspec.msgpack.decode(value, type=Head)
             if head is not None and head.schema != SCHEMA:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from swirl.effect import IncidentChanged
 from swirl.engine.outbox import Outbox
-from swirl.engine.pieces import Record, cut, outbox_key
+from swirl.engine.pieces import Record, cut, log_record, outbox_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ class Shard:
     Attributes:
         partition: see above.
         monitor: see above; fed through :meth:`fold` only.
+        log: see above.
         outboxes: by pipeline.
         untold: pipelines with steps of incidents that are not yet written down. No snapshot is taken of them:
             after a crash the fold would begin behind the step, and nobody would be told.
@@ -50,12 +51,14 @@ class Shard:
         self.untold: set[str] = set()
         self.gap = 0
         self.redelivered = 0
-        self._epoch, self._log = epoch, log
+        self.log = log
+        self._epoch = epoch
         self._dirty: dict[str, int] = {}
         self._saving: dict[str, int] = {}
         self._saved_s: dict[str, float] = {}
         self._slot: dict[str, int] = {}
         self._leftovers: dict[str, list[Record]] = {}
+        self._foreign: list[str] = []
 
     # -- what comes in
 
@@ -70,9 +73,10 @@ class Shard:
             Whether all is of this log. False: it was made anew since, so read it from its beginning.
         """
         found = shelf.found()
-        for pipeline in shelf.broken(found):
+        broken = shelf.broken(found)
+        for pipeline in broken:
             say(f"the state of {pipeline!r} is not whole: learning starts anew")
-        ours = {name: snapshot for name, snapshot in found.items() if snapshot.log == self._log}
+        ours = {name: snapshot for name, snapshot in found.items() if snapshot.log == self.log}
         if len(ours) < len(found):
             say(
                 f"the state of {len(found) - len(ours)} pipelines is of frames that are gone (the topic was "
@@ -87,8 +91,17 @@ class Shard:
             self.outboxes[pipeline], unreadable = Outbox.united(left)
             if unreadable:
                 say(f"what was to be told of {pipeline!r} is of another version: it may be told twice")
-        self._leftovers = {name: shelf.leftovers(name) for name in found.keys() | self.outboxes.keys()}
-        return len(ours) == len(found)
+        self._foreign = sorted(found.keys() - ours.keys())
+        self._leftovers = {name: shelf.leftovers(name) for name in {*found, *broken, *self.outboxes}}
+        return shelf.log == self.log or not (shelf.log or self._foreign)
+
+    def begin(self) -> list[Record]:
+        """Records that say of which log the partition is read from now on, and take back the state of others."""
+        records = []
+        for pipeline in self._foreign:
+            records += [self.outbox_record(pipeline)] if pipeline in self.outboxes else []
+            records += self._leftovers.pop(pipeline)
+        return [*records, log_record(self.log)]
 
     def fold(self, offset: int, log_ms: int, payload: bytes) -> list[Effect]:
         """Fold a record; returns what shall be done, which may have been done before."""
@@ -149,7 +162,7 @@ class Shard:
         self._saving[pipeline] = self._dirty.pop(pipeline)
         self._saved_s[pipeline] = now
         self._slot[pipeline] = 1 - self._slot.get(pipeline, 1)
-        head = (self.monitor.next_offset, self._log)
+        head = (self.monitor.next_offset, self.log)
         return cut(pipeline, snapshot, head, self._epoch, self._slot[pipeline])
 
     def end_snapshot(self, pipeline: str) -> list[Record]:

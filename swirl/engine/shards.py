@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import time
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +17,7 @@ from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
 from swirl.engine import wire
 from swirl.engine.pieces import Record
 from swirl.engine.shard import Shard
-from swirl.errors import DeliveryError
+from swirl.errors import DeliveryError, TopicsError
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
 from swirl.sinks.outlet import Outlet
@@ -42,6 +43,9 @@ _BYTES_A_SECOND = 1_000_000.0
 _LEASE = 0.6
 """Of a session: where Kafka was not heard for longer, nobody is told anything until it is heard again."""
 _LOOK_S = 0.05
+
+_IDENTITY_S = 15.0
+"""Between two looks whether the frames' topic is still the same one."""
 
 _TICK = encode(Tick())
 
@@ -124,7 +128,7 @@ class Shards:
         self._saving = asyncio.Lock()
         self._late: asyncio.Future[None] | None = None
         self._acknowledging = False
-        self._next_save = 0.0
+        self._next_save = self._next_look = 0.0
         self._saved_ms: dict[str, int] = {}
         self._gone = _Gone()
         self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
@@ -143,12 +147,14 @@ class Shards:
         for partition in sorted(self._shards.keys() - partitions):
             self._drop(partition)
         began, new = self._clock(), sorted(partitions - self._shards.keys())
-        identity = await self._log.identity() if new else ""
+        identity = await self._identity() if partitions else ""
         shelves = await self._log.read_state(new) if new else {}
         fresh = [self._restore(partition, identity, shelf) for partition, shelf in shelves.items()]
         afresh = {shard.partition for shard, same in fresh if not same}
         begins = await self._log.begin(sorted(partitions), afresh) if partitions else {}
-        for shard, _ in fresh:
+        for shard, same in fresh:
+            if not same or not shelves[shard.partition].log:
+                await self._log.write(self._topics.state, shard.partition, shard.begin())
             shard.monitor.next_offset = begins[shard.partition]
             self._take_over(shard)
         for partition in partitions:
@@ -159,6 +165,20 @@ class Shards:
             ", ".join(map(str, sorted(partitions))) or "none: other workers have them all",
             *(len(new), sum(len(shard.monitor.pipelines) for shard, _ in fresh), self._clock() - began),
         )
+
+    async def _identity(self) -> str:
+        """Of the frames' topic, the same for all partitions that are owned.
+
+        Raises:
+            RuntimeError: it is another one: whoever begins afresh will read it from its beginning.
+        """
+        self._next_look = self._clock() + _IDENTITY_S
+        identity = await self._log.identity()
+        if any(shard.log != identity for shard in self._shards.values()):
+            raise RuntimeError(
+                "the frames' topic was deleted and made anew: this worker ends, to begin afresh"
+            )
+        return identity
 
     async def let_go(self, seconds: float) -> None:
         """Partitions may go away: save what there is, as far as ``seconds`` allow.
@@ -321,6 +341,9 @@ class Shards:
         """Write what was told, and the one snapshot that waits longest, if any is due."""
         if self._late is not None and self._late.done():
             self._late.result()
+        if self._clock() >= self._next_look:
+            with suppress(TopicsError):  # nobody answers, or it is not there just now
+                await self._identity()
         async with self._saving:
             await self._write_outboxes()
             now = self._clock()

@@ -145,9 +145,7 @@ async def test_no_snapshot_runs_ahead_of_a_step_that_is_not_written_down(entries
     for offset in range(len(entries)):
         await take(fresh, entries, offset)
     assert await asyncio.to_thread(fresh.outlet.drain, 5.0)
-    assert {change.identity for change in told.changes} == {
-        change.identity for change in everything.changes
-    }
+    assert {change.identity for change in told.changes} == {change.identity for change in everything.changes}
 
 
 @scene
@@ -269,3 +267,39 @@ async def test_while_kafka_is_not_heard_nobody_is_told_and_afterwards_all_are(en
     gate.set()
     assert await asyncio.to_thread(shards.outlet.drain, 5.0)
     assert told.changes
+
+
+@scene
+async def test_a_log_that_was_made_anew_is_noticed_however_long_it_is(entries: list[Entry]) -> None:
+    log, clock = Held(), Clock()
+    shards, _ = worker(log, clock)
+    await shards.assign({0})
+    await take(shards, entries, 0)
+    log.id = "second"
+    await shards.save()
+    clock.now += 20
+    with pytest.raises(RuntimeError, match="made anew"):
+        await shards.save()
+    with pytest.raises(RuntimeError, match="made anew"):
+        await shards.assign({0, 1})
+
+
+@scene
+async def test_a_log_that_was_made_anew_is_read_from_its_beginning_once_also_where_no_pipeline_was(
+    entries: list[Entry],
+) -> None:
+    log = MemoryLog()
+    first, _ = worker(log)
+    await first.assign({0, 1})
+    for offset in range(20):
+        await take(first, entries, offset)
+    await first.save_all()
+    log.acknowledged[1] = 500  # ticks, and nothing else
+    log.id = "second"
+    second, _ = worker(log)
+    await second.assign({0, 1})
+    assert log.acknowledged == {0: 0, 1: 0}
+    log.acknowledged = {0: 7, 1: 9}
+    third, _ = worker(log)
+    await third.assign({0, 1})
+    assert log.acknowledged == {0: 7, 1: 9}
