@@ -46,13 +46,14 @@ OURS = {name for name, service in SERVICES.items() if str(service["image"]).star
 # -- what is written
 
 
+@pytest.mark.service
 def test_a_compose_takes_the_file() -> None:
     for program in (["docker", "compose"], ["docker-compose"]):
         if shutil.which(program[0]) and not run([*program, "version"]).returncode:
             done = run([*program, "-f", str(ROOT / "docker-compose.yml"), "config", "--quiet"])
             assert done.returncode == 0, done.stderr
             return
-    pytest.skip("neither docker compose nor docker-compose is installed")
+    pytest.skip("neither docker compose nor docker-compose is installed (Debian package docker-compose)")
 
 
 def test_ports_are_published_on_loopback_only_and_images_are_pinned() -> None:
