@@ -42,6 +42,8 @@ _TICK_S = 1.0
 _BACKOFF_S, _BACKOFF_MOST_S = 0.5, 10.0
 _QUIET_S = 60.0
 """Between two lines that tell of an outage."""
+_LOADING_S = 5.0
+"""Longest wait of a fork for kafka-python to be loaded, once in the life of a process; it takes 0.2 s."""
 _CLOSE_S = 0.5
 """For the producer's own end, once all is delivered."""
 
@@ -346,7 +348,7 @@ class _Loading:
 
 
 def _before_fork() -> None:
-    _Loading.forks = _Loading.lock.acquire(timeout=1.0)
+    _Loading.forks = _Loading.lock.acquire(timeout=_LOADING_S)
 
 
 def _after_fork_in_parent() -> None:

@@ -6,6 +6,7 @@ The only module of the pipeline's side that imports kafka-python; it is imported
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - looking a host up loads it, and a child forked meanwhile could never
 import logging
 import selectors
 import threading

@@ -45,6 +45,9 @@ class Record(NamedTuple):
     frame: Frame
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
 def environment(settings: KafkaSettings, **more: str) -> dict[str, str]:
     """The caller's, and the variables that give these settings."""
     given = {
@@ -58,7 +61,7 @@ def environment(settings: KafkaSettings, **more: str) -> dict[str, str]:
 def start(settings: KafkaSettings, body: str, **more: str) -> subprocess.Popen[str]:
     """A program that is under way."""
     code = textwrap.dedent(PROGRAM) + textwrap.dedent(body)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
         env=environment(settings, **more),
@@ -67,6 +70,17 @@ def start(settings: KafkaSettings, body: str, **more: str) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
     )
+    _started.append(process)
+    return process
+
+
+def end_all() -> None:
+    """End the programs of a test that failed before it could."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def run(settings: KafkaSettings, body: str, **more: str) -> tuple[int, str, str]:

@@ -16,15 +16,21 @@ from swirl.kafka.topics import Topics, create_missing
 from swirl.sdk.kafka import KafkaTransport
 from swirl.settings import EmitterSettings, KafkaSettings
 from swirl.testing.broker import free_port
-from tests.sdk.broker_log import counted, goodbye, records, run, start
+from tests.sdk.broker_log import counted, end_all, goodbye, records, run, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.services import OwnBroker
 
 NOWHERE = KafkaSettings(kafka=f"127.0.0.1:{free_port()}")
+
+
+@pytest.fixture(autouse=True)
+def no_program_left() -> Iterator[None]:
+    yield
+    end_all()
 
 
 @pytest.fixture
