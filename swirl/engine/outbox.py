@@ -74,7 +74,7 @@ class Outbox:
         for record in left:
             try:
                 kept = msgspec.msgpack.decode(record, type=_Kept)
-            except (msgspec.MsgspecError, ValueError):
+            except (msgspec.MsgspecError, ValueError, RecursionError):
                 unreadable += 1
                 continue
             pending |= {change.identity: change for change in kept.pending}

@@ -27,7 +27,9 @@ _Value = TypeVar("_Value")
 
 PIECE_BYTES = 900_000
 SCHEMA = 1
-_MOST_PIECES = 1000
+_MOST_PIECES = 300
+_MOST_BYTES = 1 << 28
+"""Of a snapshot as it is in memory: a few bytes of zlib can become any number."""
 _LEVEL = 1
 """Of compression: a seventh of the size at the cost of the encoding itself."""
 
@@ -84,12 +86,14 @@ def cut(pipeline: str, snapshot: bytes, head: tuple[int, str], epoch: str, slot:
         slot: 0 and 1 in turns.
 
     Raises:
-        SnapshotError: it is far too large, a billion bytes or so.
+        SnapshotError: it is far too large, a quarter of a billion bytes or so.
     """
     packed = zlib.compress(snapshot, _LEVEL)
     parts = [packed[at : at + PIECE_BYTES] for at in range(0, len(packed), PIECE_BYTES)]
-    if len(parts) > _MOST_PIECES:
-        raise SnapshotError(f"the state of {pipeline!r} takes {len(packed):,} bytes; set SWIRL_SERIES lower")
+    if len(snapshot) > _MOST_BYTES or len(parts) > _MOST_PIECES:
+        raise SnapshotError(
+            f"the state of {pipeline!r} takes {len(snapshot):,} bytes; set SWIRL_SERIES lower"
+        )
     digest = blake2b(packed, digest_size=16).digest()
     records = [
         Record(_key("piece", pipeline, epoch, slot, number), part) for number, part in enumerate(parts)
@@ -99,7 +103,7 @@ def cut(pipeline: str, snapshot: bytes, head: tuple[int, str], epoch: str, slot:
 
 
 def log_record(identity: str) -> Record:
-    """Says of which log of frames a partition was read; of one without pipelines there are no heads that do."""
+    """Says of which log of frames a partition was read; one without pipelines has no heads that do."""
     return Record(_key("log", "", ""), identity.encode())
 
 
@@ -132,7 +136,7 @@ class Shelf:
         try:
             kind, pipeline, epoch, *place = msgspec.json.decode(key or b"", type=list[str | int])
             self._put(str(kind), str(pipeline), str(epoch), [int(n) for n in place], value)
-        except (msgspec.MsgspecError, ValueError, IndexError):
+        except (msgspec.MsgspecError, ValueError, IndexError, RecursionError):
             self.unreadable += 1
 
     def _put(self, kind: str, pipeline: str, epoch: str, place: list[int], value: bytes | None) -> None:
@@ -144,7 +148,7 @@ class Shelf:
             self.log = (value or b"").decode()
         elif kind == "head":
             head = None if value is None else msgspec.msgpack.decode(value, type=Head)
-            if head is not None and head.schema != SCHEMA:
+            if head is not None and (head.schema != SCHEMA or head.pieces > _MOST_PIECES):
                 raise ValueError("a head of another version")
             _set(self._heads.setdefault(pipeline, {}), epoch, head)
         else:
@@ -170,9 +174,11 @@ class Shelf:
         if blake2b(packed, digest_size=16).digest() != head.digest:
             return None
         try:
-            return zlib.decompress(packed)
+            unpacking = zlib.decompressobj()
+            snapshot = unpacking.decompress(packed, _MOST_BYTES)
         except zlib.error:
             return None
+        return snapshot if unpacking.eof else None
 
     def broken(self, found: Collection[str]) -> list[str]:
         """Pipelines of which there are heads, and no whole snapshot: they were not :meth:`found`."""

@@ -114,7 +114,7 @@ def _deliver(key: bytes, value: bytes) -> None:
     """Other pipelines share the partition; verdicts of a later Swirl may not be readable."""
     try:
         feedback.deliver(key.decode(), _decoder.decode(value))
-    except (UnicodeDecodeError, msgspec.MsgspecError):
+    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         _log().debug("a verdict cannot be read", exc_info=True)
 
 
