@@ -146,6 +146,8 @@ class KafkaLog:
         if rewound:
             # The app seeks to what is committed when it resumes; there is no public way to commit less.
             await self._app.consumer._commit(rewound)  # noqa: SLF001
+        for place, offset in rewound.items():  # it would leave out those that begin with 0
+            await self._app.consumer.seek(place, offset)
         return {partition: self._acknowledged[partition] for partition in partitions}
 
     def acknowledge(self, partition: int, below: int) -> None:
