@@ -1,7 +1,7 @@
 """Consumers that read a topic that was filled before, each a process of its own, and tell what that cost.
 
-``python -m tests.benchmarks.kafka_consumers <which> <address> <topics> <records>`` prints one line of JSON: the
-seconds of processor time from the first record to the last, all threads counted, and where they went.
+``python -m tests.benchmarks.kafka_consumers <which> <address> <topics> <records>`` prints a line of JSON:
+the seconds of processor time from the first record to the last, all threads counted, and where they went.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def faust_reader(address: str, topics: str, records: int) -> None:
     import faust
     import uvloop
 
-    class Scored(faust.Record):  # type: ignore[misc] # Faust's types are not strict
+    class Scored(faust.Record):
         text: str
         label: str
         certainty: float
@@ -68,7 +68,7 @@ def faust_reader(address: str, topics: str, records: int) -> None:
     app = faust.App("plain", broker=f"kafka://{address}", web_enabled=False, topic_disable_leader=True)
     spent, invalid = Spent(records), 0
 
-    @app.agent(app.topic(f"{topics}.frames", value_type=Scored))  # type: ignore[untyped-decorator] # as above
+    @app.agent(app.topic(f"{topics}.frames", value_type=Scored))
     async def count(stream: Any) -> None:
         nonlocal invalid
         async for scored in stream:
@@ -98,7 +98,7 @@ class Scored(msgspec.Struct):
 
 
 def aiokafka_reader(address: str, topics: str, records: int) -> None:
-    """The same by hand: aiokafka's ``getmany``, and msgspec, which is quicker than orjson when types are known."""
+    """The same by hand: aiokafka's ``getmany``, and msgspec, quicker than orjson where types are known."""
     import uvloop
     from aiokafka import AIOKafkaConsumer
 
@@ -137,7 +137,9 @@ def worker(address: str, topics: str, records: int, *, split: bool = False) -> N
     app = from_environment()
     take = app.shards.take
 
-    async def counted(partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes) -> None:
+    async def counted(
+        partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes | None
+    ) -> None:
         if key is None:  # a tick
             await take(partition, offset, log_ms, key, value)
             return
@@ -161,7 +163,7 @@ def live_worker(address: str, topics: str, records: int) -> None:
     take, handle = app.shards.take, app.shards.exporter.handle
     newest_ms, series = 0, dict[str, int]()
 
-    async def noted(partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes) -> None:
+    async def noted(partition: int, offset: int, log_ms: int, key: bytes | None, value: bytes | None) -> None:
         nonlocal newest_ms
         await take(partition, offset, log_ms, key, value)
         newest_ms = log_ms

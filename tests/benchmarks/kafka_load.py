@@ -107,7 +107,7 @@ def one_emitter(per_second: int, flush_seconds: int, seconds: int, begin_ms: int
     return [frame for frame in frames if isinstance(frame, Frame)]
 
 
-def payloads(fleet: Fleet, end_ms: int, recorded: int = 4) -> Iterator[bytes]:
+def payloads(fleet: Fleet, end_ms: int, recorded: int = 3) -> Iterator[bytes]:
     """The frames of a fleet in the order in which they would reach the log, up to a moment.
 
     A few emitters are run; the others are their likes, with names of their own.
@@ -183,7 +183,14 @@ class Estate:
             )
             known = self._definition if self._sequence == 1 else None
             frame = Frame(
-                *(name, name.encode().ljust(16, b"-"), self._sequence, end_ms, (begin_ms, end_ms), self._hash),
+                *(
+                    name,
+                    name.encode().ljust(16, b"-"),
+                    self._sequence,
+                    end_ms,
+                    (begin_ms, end_ms),
+                    self._hash,
+                ),
                 definition=known,
                 slices=slices,
             )
