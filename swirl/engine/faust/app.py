@@ -210,6 +210,9 @@ def _options(kafka: KafkaSettings, worker: WorkerSettings) -> dict[str, Any]:
     return {
         "broker": [f"kafka://{server}" for server in kafka.servers],
         "broker_credentials": credentials,
+        # Faust's own topics too: nothing is decoded before we do it.
+        "key_serializer": "raw",
+        "value_serializer": "raw",
         "agent_supervisor": CrashingSupervisor,
         "stream_wait_empty": False,
         "stream_recovery_delay": 0.0,
