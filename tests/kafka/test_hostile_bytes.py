@@ -148,7 +148,7 @@ def test_a_piece_that_would_unpack_without_end_is_not_unpacked_to_its_end() -> N
     tracemalloc.start()
     try:
         assert shelf.found() == {}
-        assert tracemalloc.get_traced_memory()[1] < 400 * MEGABYTE
+        assert tracemalloc.get_traced_memory()[1] < 600 * MEGABYTE  # zlib holds the limit twice; all: 1200
     finally:
         tracemalloc.stop()
     assert shelf.broken(()) == ["ads"]
