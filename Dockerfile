@@ -11,7 +11,7 @@ COPY pyproject.toml README.md CHANGELOG.md LICENSE /src/
 COPY swirl /src/swirl
 COPY detectors /src/detectors
 COPY pipelines /src/pipelines
-# What built it need not be in the image: hatchling and what it brought, and pip.
+# Who has built it need not be in the image.
 RUN /opt/swirl/bin/python -m pip install --no-deps --no-build-isolation /src \
  && /opt/swirl/bin/python -m pip uninstall --yes hatchling editables pip
 

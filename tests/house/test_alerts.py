@@ -1,0 +1,105 @@
+"""Each alert is raised by what it is for, and none by a deployment that works: asked of promtool."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.service
+
+RULES = Path(__file__).resolve().parents[2] / "prometheus" / "swirl.rules.yml"
+WORKER = 'instance="w", job="swirl"'
+
+# Two hours of a worker that works: counters that grow and counters that stay.
+CALM = {
+    f"swirl_worker_partitions{{{WORKER}}}": "8x480",
+    f"process_start_time_seconds{{{WORKER}}}": "1000x480",
+    f"swirl_rebalances_total{{{WORKER}}}": "1x480",
+    f"swirl_snapshots_total{{{WORKER}}}": "0+1x480",
+    f'swirl_frames_total{{{WORKER}, pipeline="ads"}}': "0+15x480",
+    f"swirl_log_gap_records_total{{{WORKER}}}": "0x480",
+    f"swirl_fenced_total{{{WORKER}}}": "0x480",
+    f'swirl_frames_lost_total{{{WORKER}, pipeline="ads"}}': "3x480",
+    f'swirl_emitter_dropped_records_total{{{WORKER}, pipeline="ads"}}': "7x480",
+    f'swirl_lag_seconds{{{WORKER}, pipeline="ads"}}': "2x480",
+    f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="delivered"}}': "0+1x480",
+    f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="failed"}}': "0x480",
+    f'swirl_sink_pending{{{WORKER}, sink="slack"}}': "0x480",
+    f'swirl_sink_retries_total{{{WORKER}, sink="slack"}}': "1x480",
+}
+
+# What happens before the end, by alert; None takes the series away.
+TROUBLE: dict[str, dict[str, str | None]] = {
+    "SwirlNobodyWatches": {f"swirl_worker_partitions{{{WORKER}}}": None},
+    "SwirlWorkerRestarts": {f"process_start_time_seconds{{{WORKER}}}": "1x440 2x9 3x9 4x9 5x20"},
+    "SwirlRebalances": {f"swirl_rebalances_total{{{WORKER}}}": "1x440 1+1x40"},
+    "SwirlNoSnapshots": {f"swirl_snapshots_total{{{WORKER}}}": "0+1x360 360x120"},
+    "SwirlLogGap": {f"swirl_log_gap_records_total{{{WORKER}}}": "_x400 25x80"},
+    "SwirlDeadLetters": {f'swirl_dead_letters_total{{{WORKER}, cause="version"}}': "_x450 1x30"},
+    "SwirlFenced": {f"swirl_fenced_total{{{WORKER}}}": "0x450 1x30"},
+    "SwirlFramesLost": {f'swirl_frames_lost_total{{{WORKER}, pipeline="ads"}}': "3x450 9x30"},
+    "SwirlRecordsDropped": {
+        f'swirl_emitter_dropped_records_total{{{WORKER}, pipeline="ads"}}': "7x450 900x30"
+    },
+    "SwirlFarBehind": {f'swirl_lag_seconds{{{WORKER}, pipeline="ads"}}': "2x440 400x40"},
+    "SwirlNobodyIsTold": {
+        f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="failed"}}': "0x450 1x30"
+    },
+}
+
+
+def names() -> list[str]:
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return [rule["alert"] for group in groups for rule in group["rules"]]
+
+
+def raised(folder: Path, changes: dict[str, str | None]) -> set[str]:
+    """The alerts that promtool finds raised at the end of two hours."""
+    series = {name: values for name, values in {**CALM, **changes}.items() if values is not None}
+    test: dict[str, Any] = {
+        "interval": "15s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": f'count(ALERTS{{alertstate="firing", alertname="{name}"}})', "eval_time": "2h"}
+            for name in names()
+        ],
+    }
+    path = folder / "test.yml"
+    path.write_text(
+        yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": [test]}),
+        encoding="utf-8",
+    )
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    done = subprocess.run([promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert "FAILED" in told or done.returncode == 0, told
+    # Nothing is expected of any: promtool objects to each expression that has a value.
+    return {name for name in names() if f'alertname="{name}"}})", time: 2h' in told.replace("\\", "")}
+
+
+def test_every_alert_is_tried() -> None:
+    assert list(TROUBLE) == names()
+
+
+def test_a_deployment_that_works_raises_none(tmp_path: Path) -> None:
+    assert raised(tmp_path, {}) == set()
+
+
+@pytest.mark.parametrize("alert", TROUBLE)
+def test_an_alert_is_raised_by_what_it_is_for_and_no_other_with_it(alert: str, tmp_path: Path) -> None:
+    assert raised(tmp_path, TROUBLE[alert]) == {alert}
+
+
+def test_slack_that_is_away_for_long_is_told_before_anything_is_given_up(tmp_path: Path) -> None:
+    away: dict[str, str | None] = {
+        f'swirl_sink_pending{{{WORKER}, sink="slack"}}': "0x440 1x40",
+        f'swirl_sink_retries_total{{{WORKER}, sink="slack"}}': "1x440 1+1x40",
+    }
+    assert raised(tmp_path, away) == {"SwirlNobodyIsTold"}
