@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from swirl.effect import IncidentChanged
 from swirl.engine.outbox import Outbox
 from swirl.engine.pieces import Record, cut, log_record, outbox_key
+from swirl.frame import Tick, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from swirl.engine.pieces import Shelf
     from swirl.monitor import Monitor
 
-__all__ = ["Shard"]
+__all__ = ["TICK", "Shard"]
+
+TICK = encode(Tick())
+"""Lets time pass in all pipelines of a partition."""
 
 
 class Shard:
@@ -41,7 +45,7 @@ class Shard:
         untold: pipelines with steps of incidents that are not yet written down. No snapshot is taken of them:
             after a crash the fold would begin behind the step, and nobody would be told.
         gap: records that were gone from the log before they were folded.
-        redelivered: records that came again and were in a snapshot already.
+        redelivered: frames that came again and were in a snapshot already.
     """
 
     def __init__(self, partition: int, monitor: Monitor, epoch: str, log: str) -> None:
@@ -114,7 +118,7 @@ class Shard:
         for step in _steps(effects):
             if step not in self.outbox(step.incident.pipeline):
                 self.untold.add(step.incident.pipeline)
-        if known or not (self.monitor.folded or self.monitor.refusal):
+        if payload != TICK and (known or not (self.monitor.folded or self.monitor.refusal)):
             self.redelivered += 1
         return effects
 

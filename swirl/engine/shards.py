@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
 from swirl.engine import wire
 from swirl.engine.pieces import Record
-from swirl.engine.shard import Shard
+from swirl.engine.shard import TICK, Shard
 from swirl.errors import DeliveryError, TopicsError
-from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
 from swirl.sinks.outlet import Outlet
 from swirl.sinks.prometheus import PrometheusSink, WorkerFigures
@@ -47,11 +46,15 @@ _LOOK_S = 0.05
 _IDENTITY_S = 15.0
 """Between two looks whether the frames' topic is still the same one."""
 
-_TICK = encode(Tick())
-
 
 class Log(Protocol):
-    """What a worker needs of Kafka."""
+    """What a worker needs of Kafka.
+
+    Attributes:
+        gap: frames that were gone before :meth:`begin`, though nobody had acknowledged them.
+    """
+
+    gap: int
 
     async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Append records; returns when they are safe."""
@@ -335,7 +338,7 @@ class Shards:
     def tick(self) -> None:
         """Let time pass in all partitions; that the ticks come back shows that all of the way works."""
         for partition in self._shards:
-            self._log.post(self._topics.frames, partition, None, _TICK)
+            self._log.post(self._topics.frames, partition, None, TICK)
 
     async def save(self) -> None:
         """Write what was told, and the one snapshot that waits longest, if any is due."""
@@ -346,6 +349,8 @@ class Shards:
                 await self._identity()
         async with self._saving:
             await self._write_outboxes()
+            for shard in self._shards.values():  # ticks where there is no pipeline are safe as they come
+                self._acknowledge(shard)
             now = self._clock()
             if now < self._next_save or not self._shards:
                 return
@@ -410,7 +415,7 @@ class Shards:
             snapshot_bytes=self._gone.snapshot_bytes,
             oldest_snapshot_ms=min(self._saved_ms.values(), default=0),
             dead_letters=dict(self._gone.dead_letters),
-            log_gap_records=self._gone.gap + sum(shard.gap for shard in shards),
+            log_gap_records=self._log.gap + self._gone.gap + sum(shard.gap for shard in shards),
             frames_redelivered=self._gone.redelivered + sum(shard.redelivered for shard in shards),
             rebalances=self._gone.rebalances,
             fenced=self._gone.fenced,

@@ -20,6 +20,7 @@ class MemoryLog:
         self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.acknowledged: dict[int, int] = {}
         self.id = "first"
+        self.first = self.gap = 0
         self.written = 0
         self.fail_after: int | None = None
 
@@ -47,7 +48,9 @@ class MemoryLog:
     async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
         for partition in afresh:
             self.acknowledged[partition] = 0
-        return {partition: self.acknowledged.get(partition, 0) for partition in partitions}
+        begins = {partition: self.acknowledged.get(partition, 0) for partition in partitions}
+        self.gap += sum(max(0, self.first - begin) for begin in begins.values())
+        return {partition: max(self.first, begin) for partition, begin in begins.items()}
 
     def acknowledge(self, partition: int, below: int) -> None:
         self.acknowledged[partition] = max(below, self.acknowledged.get(partition, 0))

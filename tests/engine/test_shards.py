@@ -339,6 +339,23 @@ def test_records_that_were_gone_are_counted() -> None:
     run(scene())
 
 
+def test_records_that_were_gone_before_a_worker_came_are_counted_too() -> None:
+    async def scene() -> None:
+        rig = Rig()
+        first = rig.start()
+        await first.assign({0})
+        await rig.feed(first, 0, 10)
+        await first.save_all()
+        rig.log.first = 25
+        second = rig.start()
+        await second.assign({0})
+        await rig.feed(second, 25, 30)
+
+        assert second.figures().log_gap_records == 15
+
+    run(scene())
+
+
 def test_what_cannot_be_read_is_kept_apart_with_its_cause() -> None:
     async def scene() -> None:
         rig = Rig()
@@ -393,6 +410,8 @@ def test_ticks_go_to_every_partition_and_let_time_pass() -> None:
         shards.tick()
         assert rig.log.values(TOPICS.frames, 0) == rig.log.values(TOPICS.frames, 1) == [encode(Tick())]
 
+        await shards.take(1, 0, rig.entries[59].log_ms, None, encode(Tick()))
+        assert shards.figures().frames_redelivered == 0
         before = len(rig.windows())
         await shards.take(0, 60, rig.entries[59].log_ms + 10_000, None, encode(Tick()))
         assert len(rig.windows()) > before + 15

@@ -42,6 +42,7 @@ class KafkaLog:
         self._app, self._kafka, self._topics, self._touch = app, kafka, topics, touch
         self._posts: set[asyncio.Future[None]] = set()
         self._acknowledged: dict[int, int] = {}
+        self.gap = 0
 
     async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Append records; returns when they are safe."""
@@ -134,6 +135,7 @@ class KafkaLog:
                         "let %s keep them for longer",
                         *(partition, first - offset, self._topics.frames),
                     )
+                    self.gap += first - offset
                 offset = first
             elif offset > end or partition in afresh:
                 _log.error(
