@@ -263,7 +263,8 @@ class Emitter:
     def _serve(self, request: _Request | None) -> None:
         goodbye = request is not None and request.goodbye
         if not self._closed:
-            self._emit(goodbye=goodbye)
+            by_itself = request is None and self.settings.flush_seconds >= 1.0
+            self._emit(goodbye=goodbye, whole_seconds=by_itself)
         self._shut(goodbye)
         ok = self._send_all(until=request.until if request is not None else None)
         if request is not None:
@@ -285,14 +286,23 @@ class Emitter:
             self.gate.full = False
             self.gate.open(is_open=True)
 
-    def _emit(self, *, goodbye: bool) -> None:
+    def _emit(self, *, goodbye: bool, whole_seconds: bool = False) -> None:
+        """Fold and make a frame.
+
+        Args:
+            goodbye: it is the last one.
+            whole_seconds: what the running second has brought so far waits for the next frame. Its sums would
+                be sent in two parts, and the monitor's work goes by parts.
+        """
         now_ns = self.clock.time_ns()
         now_ms = now_ns // 1_000_000
         if self._cover.begun and now_ms < self._cover.end_ms - _STEP_BACK_MS and not self._cover.event_time:
             self._step_back(now_ms)
         self._fold(now_ns - self.clock.ticks(), last=goodbye)
-        covers = self._cover.advance(now_ms, self.gate.recorders)
-        slices = [piece for recorder in self.gate.recorders for piece in recorder.sums.take()]
+        recorders = list(self.gate.recorders)
+        cut = now_ms - now_ms % 1000 if whole_seconds and not any(r.times for r in recorders) else None
+        covers = self._cover.advance(now_ms if cut is None else cut, recorders)
+        slices = [piece for recorder in recorders for piece in recorder.sums.take(cut)]
         self._frame(now_ms, covers, slices, goodbye=goodbye)
         self._say_complaints()
 

@@ -72,11 +72,17 @@ class Sums:
     def __len__(self) -> int:
         return len(self._tallies)
 
-    def take(self) -> list[Slice]:
-        """The sums as slices, oldest first; the next ones begin at zero."""
+    def take(self, before_ms: int | None = None) -> list[Slice]:
+        """The sums as slices, oldest first; the next ones begin at zero.
+
+        Args:
+            before_ms: sums of seconds from here on are kept for the next time.
+        """
         tallies, self._tallies = self._tallies, {}
         keys = sorted(tallies, key=lambda key: (key[1], key[0]))
-        return [tallies[key].piece(self._stage, *key) for key in keys]
+        if before_ms is not None:
+            self._tallies = {key: tallies[key] for key in keys if key[1] >= before_ms}
+        return [tallies[key].piece(self._stage, *key) for key in keys if key not in self._tallies]
 
     def take_lost(self) -> int:
         """Records left out since the last time this was asked."""
