@@ -108,6 +108,19 @@ def test_every_topic_and_every_way_for_a_worker_to_end_is_told() -> None:
     assert list(map(int, codes)) == [0, 2, EXIT_CRASHED, EXIT_STALLED, EXIT_FENCED]
 
 
+def test_whoever_follows_the_examples_gives_a_worker_time_to_stop() -> None:
+    text = section(OPERATIONS, "## Supervise")
+    (deployment,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    pod = deployment["spec"]["template"]["spec"]
+    (unit,) = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+    grace = settings.WorkerSettings().grace_seconds
+    assert min(pod["terminationGracePeriodSeconds"], int(unit)) > grace
+    (container,) = pod["containers"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert {entry["name"].removesuffix("_FILE") for entry in container["env"]} <= set(variables())
+
+
 def test_every_alert_is_explained_and_no_other() -> None:
     rules = yaml.safe_load((ROOT / "prometheus" / "swirl.rules.yml").read_text(encoding="utf-8"))
     alerts = {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
