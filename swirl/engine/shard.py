@@ -76,6 +76,8 @@ class Shard:
         Returns:
             Whether all is of this log. False: it was made anew since, so read it from its beginning.
         """
+        if shelf.unreadable:
+            say(f"{shelf.unreadable} records of the state are of another version, or not ours: they are left")
         found = shelf.found()
         broken = shelf.broken(found)
         for pipeline in broken:
@@ -100,7 +102,7 @@ class Shard:
         return shelf.log == self.log or not (shelf.log or self._foreign)
 
     def begin(self) -> list[Record]:
-        """Records that say of which log the partition is read from now on, and take back the state of others."""
+        """Records that say of which log the partition is read from now on, and take back others' state."""
         records = []
         for pipeline in self._foreign:
             records += [self.outbox_record(pipeline)] if pipeline in self.outboxes else []

@@ -326,6 +326,28 @@ def test_a_log_that_was_made_anew_is_read_from_its_beginning(caplog: pytest.LogC
     run(scene())
 
 
+def test_state_of_a_later_version_is_told_and_left_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        rig = Rig()
+        first = rig.start()
+        await first.assign({0})
+        await rig.feed(first, 0, 30)
+        await first.save_all()
+        written = rig.log.records[TOPICS.state, 0]
+        heads = [record for record in written if record.key.startswith(b'["head"')]
+        assert heads
+        for head in heads:
+            later = {**msgspec.msgpack.decode(head.value or b""), "schema": 2}
+            written[written.index(head)] = head._replace(value=msgspec.msgpack.encode(later))
+        second = rig.start()
+        await second.assign({0})
+
+        assert f"{len(heads)} records of the state are of another version" in caplog.text
+        assert second.figures().pipelines == 0
+
+    run(scene())
+
+
 def test_records_that_were_gone_are_counted() -> None:
     async def scene() -> None:
         rig = Rig()
