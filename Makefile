@@ -37,7 +37,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-kafka test check lint format types imports docstrings docs bench mutation lock clean tweets jars
+.PHONY: help demo demo-kafka test check lint format types imports docstrings docs bench chaos mutation lock clean tweets jars
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev ## speed and memory, each figure beside its limit (ARGS="--only sdk")
 	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+chaos: $(VENV)/.dev ## a million records while workers are killed and brokers go away: what was lost, what counted twice (ARGS="--seed 3")
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
 
 mutation: $(MUTATION_VENV)/.ready ## do the tests notice a changed line in what decides? (ARGS="swirl.window*")
 	@cd $(CURDIR) && $(MUTATION_VENV)/bin/mutmut run --max-children $(JOBS) $(ARGS)

@@ -1,153 +1,32 @@
-"""A rig for faults: a real broker, workers in processes of their own, and what must hold of them afterwards."""
+"""A rig for faults: a real broker, workers, and what must hold of them afterwards."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from swirl.kafka.topics import Topics, create_missing
-from swirl.settings import MonitorSettings
 from swirl.testing import SlackStandIn
-from swirl.testing.broker import free_port
 from tests.chaos import truth
 from tests.chaos.feed import Feed, Payload, goodbyes
+from tests.chaos.worker import SETTINGS, Worker, launch, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from swirl.testing.broker import Broker
 
-__all__ = ["KILLED", "SETTINGS", "Rig", "Worker", "wait_for"]
+__all__ = ["SETTINGS", "Rig", "Worker", "wait_for"]
 
-KILLED = -signal.SIGKILL
-SETTINGS = MonitorSettings(
-    window_seconds=1,
-    lateness_seconds=1.0,
-    skew_seconds=1e8,
-    warm_up_windows=20,
-    calm_windows=3,
-    silence_seconds=300.0,
-)
 _STALLED_S = 15.0
 _MARGIN_S = 5.0
 """Beyond what a worker is allowed: the machine may be busy."""
-_START_S = 30.0
-
-
-def wait_for(what: Callable[[], Any], seconds: float, told: Callable[[], object] | str = "") -> Any:
-    """Wait until something is true; what it gave.
-
-    Raises:
-        AssertionError: it did not come true in time.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {told() if callable(told) else told or what}")
-        time.sleep(0.05)
-
-
-@dataclass
-class Worker:
-    """A worker in a process of its own.
-
-    Attributes:
-        memory: resident bytes, sampled.
-        expected: exit codes that are no surprise.
-    """
-
-    process: subprocess.Popen[bytes]
-    http: str
-    log: Path
-    began: float
-    memory: list[int] = field(default_factory=list)
-    expected: set[int] = field(default_factory=set)
-    stopped: bool = False
-    fine_at: float = 0.0
-    dead_for: float = 0.0
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self.process.pid
-
-    @property
-    def code(self) -> int | None:
-        """Its exit code, None while it runs."""
-        return self.process.poll()
-
-    def kill(self) -> None:
-        """``kill -9``."""
-        self.expected.add(KILLED)
-        self._signal(signal.SIGKILL)
-        self.process.wait()
-
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self.expected.add(0)
-        self._signal(signal.SIGTERM)
-
-    def stop(self) -> None:
-        """Let it stand still."""
-        self.stopped = True
-        self._signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
-        self.fine_at = time.monotonic()
-        self.stopped = False
-
-    def _signal(self, number: int) -> None:
-        if self.code is None:
-            self.process.send_signal(number)
-
-    def wait(self, seconds: float) -> int:
-        """Wait for its end; the exit code."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.log.name} still runs after {seconds} s\n{self.words()}") from None
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Ask its web server; status 0 where nobody answers."""
-        try:
-            with urllib.request.urlopen(f"http://{self.http}{path}", timeout=2.0) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    @property
-    def ready(self) -> bool:
-        """Whether it has its partitions."""
-        return self.code is None and self.get("/readyz")[0] == 200
-
-    def metric(self, name: str) -> float:
-        """The sum of a metric over its labels; 0 where there is none."""
-        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(name)]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-    def words(self, lines: int = 40) -> str:
-        """The end of its log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 class Rig:
@@ -204,41 +83,14 @@ class Rig:
 
     def start(self, **given: str) -> Worker:
         """Start a worker."""
-        http = f"127.0.0.1:{free_port()}"
-        slack = self.slack
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("SWIRL_")},
-            **{spec: _text(getattr(SETTINGS, name)) for name, spec in _VARIABLES.items()},
-            "SWIRL_KAFKA": self.broker.address,
+        told = {
             "SWIRL_TOPICS": self.prefix,
             "SWIRL_GROUP": self.prefix,
-            "SWIRL_HTTP": http,
-            "SWIRL_SNAPSHOT_SECONDS": "2",
-            "SWIRL_SESSION_SECONDS": "6",
-            **(
-                {
-                    "SWIRL_SLACK_TOKEN": slack.token,
-                    "SWIRL_SLACK_CHANNEL": "#ads-oncall",
-                    "SWIRL_SLACK_URL": slack.url,
-                }
-                if slack is not None
-                else {}
-            ),
+            **(_people(self.slack) if self.slack is not None else {}),
             **self._given,
             **given,
         }
-        path = self.folder / f"worker-{len(self.workers)}.log"
-        with path.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", "from swirl.cli import main; main()", "worker", "--log", "info"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-            )
-        now = time.monotonic()
-        worker = Worker(process, http, path, now, fine_at=now + _START_S)
+        worker = launch(self.broker.address, self.folder / f"worker-{len(self.workers)}.log", told)
         with self._guard:
             self.workers.append(worker)
         return worker
@@ -387,15 +239,12 @@ class Rig:
                 assert len({step.split("/")[1] for step in thread}) == 1, thread
 
 
-_VARIABLES = {
-    name: spec.metadata["variable"]
-    for name, spec in MonitorSettings.__dataclass_fields__.items()
-    if getattr(SETTINGS, name) != spec.default
-}
-
-
-def _text(value: float) -> str:
-    return f"{value:g}" if value == int(value) else str(value)
+def _people(slack: SlackStandIn) -> dict[str, str]:
+    return {
+        "SWIRL_SLACK_TOKEN": slack.token,
+        "SWIRL_SLACK_CHANNEL": "#ads-oncall",
+        "SWIRL_SLACK_URL": slack.url,
+    }
 
 
 def _difference(copies: Iterable[bytes], wanted: bytes) -> str:
