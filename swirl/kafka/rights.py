@@ -44,7 +44,8 @@ def lacking(
         found: what there is of them; nothing lacks where brokers do not say what is allowed.
         needs: :data:`PIPELINE` or :data:`WORKER`.
     """
-    rights = {topic.name: topic.rights for topic in found if topic.rights}
+    # Who has no right at all on a topic is not even told its identity.
+    rights = {topic.name: topic.rights for topic in found if topic.rights or not topic.id}
     for field, wanted in needs.items():
         name = getattr(names, field)
         if name in rights:

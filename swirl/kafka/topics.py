@@ -102,6 +102,9 @@ def ensure(settings: KafkaSettings, needs: Mapping[str, Sequence[str]] | None = 
     with _connected(settings) as admin:
         made = _create(admin, names)
         found = admin.topics(names)
+    lacks = [str(_refusal(settings, *one)) for one in lacking(names, found, needs or {})]
+    if lacks:
+        raise TopicsError(". ".join(lacks))
     wrong = [difference for difference in _compared(names, found) if difference.loses]
     if wrong:
         told = ". ".join(f"{difference.topic}: {difference.words}" for difference in wrong)
@@ -110,9 +113,6 @@ def ensure(settings: KafkaSettings, needs: Mapping[str, Sequence[str]] | None = 
         passing = all(difference.kind == "missing" for difference in wrong)
         do = "to put that right run 'swirl topics --apply'" if able else ""
         raise TopicsError(told, do=do, passing=passing)
-    lacks = [str(_refusal(settings, *one)) for one in lacking(names, found, needs or {})]
-    if lacks:
-        raise TopicsError(". ".join(lacks))
     return made
 
 
