@@ -16,14 +16,13 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer
 
+from swirl.kafka import rights
 from swirl.kafka.connect import options
 from swirl.kafka.topics import Topics
 from swirl.settings import KafkaSettings
 from swirl.testing.broker import Broker, free_port
 from tests.house.test_documentation import OPERATIONS, section
 from tests.services import OwnBroker
-
-pytestmark = pytest.mark.slow
 
 ROLES = {"pipelines": "pia", "workers": "wim", "readers of results": "rex", "whoever sets up": "ada"}
 USERS = {user: f"{user}-s3cret" for user in ROLES.values()}
@@ -41,20 +40,34 @@ for line in sys.stdin:
 """
 
 
-def grant(broker: Broker) -> int:
-    """Give what the table says; how many rights that were."""
+def told() -> set[tuple[str, str, str]]:
+    """Role, topic or group, and right, of each row."""
     rows = [line.split("|")[1:4] for line in section(OPERATIONS, "### Rights").splitlines() if "`" in line]
-    given = 0
-    for role, on, rights in (row for row in rows if len(row) == 3):
-        for kind, name in re.findall(r"(topic|group) `([\w.*-]+)`", on):
-            for right in rights.split(","):
-                operation = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", right.strip()).upper()
-                if kind == "topic":
-                    broker.grant(ROLES[role.strip()], operation, topic=name)
-                else:
-                    broker.grant(ROLES[role.strip()], operation, group=name)
-                given += 1
-    return given
+    return {
+        (role.strip(), name, right.strip())
+        for role, on, rights in (row for row in rows if len(row) == 3)
+        for name in re.findall(r"(?:topic|group) `([\w.*-]+)`", on)
+        for right in rights.split(",")
+    }
+
+
+def test_the_table_says_what_a_worker_looks_for_at_its_start() -> None:
+    names = Topics.of(KafkaSettings())
+    for role, needs in (("pipelines", rights.PIPELINE), ("workers", rights.WORKER)):
+        wanted = {(getattr(names, topic), right) for topic, given in needs.items() for right in given}
+        configs = {(name, "DescribeConfigs") for name in names} | {("swirl", "Read")}
+        granted = {(name, right) for who, name, right in told() if who == role}
+        assert granted == wanted | (configs if role == "workers" else set())
+
+
+def grant(broker: Broker) -> None:
+    """Give what the table says."""
+    for role, name, right in told():
+        operation = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", right).upper()
+        if name == "swirl":
+            broker.grant(ROLES[role], operation, group=name)
+        else:
+            broker.grant(ROLES[role], operation, topic=name)
 
 
 def environment(settings: KafkaSettings, **given: str) -> dict[str, str]:
@@ -80,9 +93,10 @@ def eventually(holds: Callable[[], bool], told: Callable[[], str], seconds: floa
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_the_rights_of_the_table_are_enough_for_everybody(own_broker: OwnBroker, tmp_path: Path) -> None:
     broker = own_broker(secure=True, users=USERS)
-    assert grant(broker) > 20
+    grant(broker)
     swirl = [sys.executable, "-m", "swirl"]
     ada = environment(broker.settings("ada"), SWIRL_HTTP="")
     made = subprocess.run(
@@ -95,8 +109,8 @@ def test_the_rights_of_the_table_are_enough_for_everybody(own_broker: OwnBroker,
     assert made.returncode == 0, made.stdout + made.stderr
 
     http, log = f"127.0.0.1:{free_port()}", tmp_path / "log"
-    with log.open("wb") as told, subprocess.Popen(
-        [*swirl, "worker"], env=environment(broker.settings("wim"), SWIRL_HTTP=http), stdout=told, stderr=told
+    with log.open("wb") as out, subprocess.Popen(
+        [*swirl, "worker"], env=environment(broker.settings("wim"), SWIRL_HTTP=http), stdout=out, stderr=out
     ) as worker, subprocess.Popen(
         [sys.executable, "-c", PIPELINE], env=environment(broker.settings("pia")),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -118,8 +132,8 @@ def test_the_rights_of_the_table_are_enough_for_everybody(own_broker: OwnBroker,
             assert windows
             worker.terminate()
             assert worker.wait(20) == 0
-            out, err = pipeline.communicate(timeout=60)
-            assert out.startswith("True")
+            said, err = pipeline.communicate(timeout=60)
+            assert said.startswith("True")
             assert err == ""
             assert "may not" not in log.read_text(encoding="utf-8")
         finally:
