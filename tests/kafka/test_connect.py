@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import ssl
 import subprocess
@@ -12,6 +13,16 @@ import pytest
 from swirl.errors import SettingsError
 from swirl.kafka.connect import options, tls
 from swirl.settings import KafkaSettings
+
+
+class SaslAuthenticate:
+    """A request as the clients have it, whose text is its content."""
+
+    def __init__(self, password: str) -> None:
+        self._password = password
+
+    def __str__(self) -> str:
+        return f"SaslAuthenticateRequest(auth_bytes={self._password})"
 
 
 def settings(**given: str) -> KafkaSettings:
@@ -89,3 +100,24 @@ def test_a_key_of_another_certificate_is_told(tmp_path: Path) -> None:
     one, other = certificate(tmp_path), certificate(tmp_path, shorter="-2")
     with pytest.raises(SettingsError, match="cannot be used with its key"):
         tls(settings(protocol="SSL", certificate=one["certificate"], key=other["key"]))
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "told"),
+    [
+        ("aiokafka.conn", "Request to %s:%d %d: %s", ("one", 9092, 3, SaslAuthenticate("secret"))),
+        ("kafka.net.connection", "%s Request %d: %s", ("one", 3, SaslAuthenticate("secret"))),
+        ("kafka.protocol.parser", "%s Sending request %d %s", ("one", 3, SaslAuthenticate("secret"))),
+        ("kafka.protocol.parser", "%s Send: %r", ("one", bytearray(b"\0ada\0secret"))),
+        ("kafka.admin.client", "with configuration: %s", ({"sasl_plain_password": "secret"},)),
+    ],
+)
+def test_what_is_said_to_be_let_in_stays_out_of_the_log(
+    logger: str, message: str, told: tuple[object, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    options(settings(protocol="SASL_PLAINTEXT", mechanism="PLAIN", user="ada", password="secret"))
+    caplog.set_level(logging.DEBUG)
+    log = logging.getLogger(logger)
+    log.debug(message, *told)
+    log.debug("%s is asked for its topics", "one")
+    assert caplog.messages == ["one is asked for its topics"]
