@@ -25,6 +25,8 @@ __all__ = ["Emitter", "Emitters"]
 
 _FORGET_MS = 24 * 3_600_000
 _FORGET_GONE_MS = 3_600_000
+_AWAITED = 256
+"""Of the sequence numbers of an emitter that were skipped, the newest ones that may still come."""
 _STALE = 4
 """Entries of the heap for each emitter before what is out of date is cleared away."""
 
@@ -43,6 +45,7 @@ class Emitter(msgspec.Struct):
         covered_ms: end of what it has covered, event time; never goes back, 0 while it is nothing.
         moved_ms: log time of the frame that moved it.
         waited_for: windows wait for it: it is there and was not too far behind with its newest frame.
+        awaited: sequence numbers that were skipped and may still come, in order.
         behind: it was in time and no longer is: its frames come after the windows that they belong to.
     """
 
@@ -59,6 +62,7 @@ class Emitter(msgspec.Struct):
     moved_ms: int = 0
     waited_for: bool = False
     behind: bool = False
+    awaited: list[int] = []
 
 
 class Emitters:
@@ -82,14 +86,15 @@ class Emitters:
         """Take note of a frame. False: it has been seen already."""
         known = self.known.get(frame.emitter)
         if known is not None and frame.sequence <= known.sequence:
-            health.duplicates += 1
-            return False
+            return self._came_late(known, frame, health)
         if known is None:
             # What an emitter sent before this monitor's log began is not lost.
             known = self.known[frame.emitter] = Emitter(frame.sequence, log_ms, log_ms, frame.definition_hash)
             self._came(log_ms)
         else:
             health.frames_lost += frame.sequence - known.sequence - 1
+            skipped = range(max(known.sequence + 1, frame.sequence - _AWAITED), frame.sequence)
+            known.awaited = [*known.awaited, *skipped][-_AWAITED:]
             if known.gone or self.is_missing(known, log_ms):
                 self._came(log_ms)
         health.dropped_records += max(0, frame.dropped - known.dropped)
@@ -98,6 +103,18 @@ class Emitters:
         self._gone += frame.goodbye - known.gone
         known.dropped, known.failed, known.gone = frame.dropped, frame.failed, frame.goodbye
         known.waited_for = known.waited_for and not known.gone
+        for piece in frame.slices:
+            if piece.stage not in known.stages:
+                known.stages.append(piece.stage)
+        return True
+
+    def _came_late(self, known: Emitter, frame: Frame, health: Health) -> bool:
+        """A producer that starts anew sends what failed before after what did not; False: it was seen."""
+        if frame.sequence not in known.awaited:
+            health.duplicates += 1
+            return False
+        known.awaited.remove(frame.sequence)
+        health.frames_lost -= 1
         for piece in frame.slices:
             if piece.stage not in known.stages:
                 known.stages.append(piece.stage)

@@ -8,12 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from swirl.effect import WindowClosed
 from swirl.engine.wire import DeadLetter
 from swirl.frame import Frame, decode, encode
+from swirl.monitor import Monitor
 from swirl.testing.broker import Broker
 from tests.chaos import truth
-from tests.chaos.feed import Payload, frames, names_for, whose
-from tests.chaos.rig import Rig, wait_for
+from tests.chaos.feed import Payload, frames, goodbyes, names_for, whose
+from tests.chaos.rig import SETTINGS, Rig, wait_for
+from tests.monitor.log import START
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -91,6 +94,9 @@ def test_frames_that_come_twice_or_after_later_ones_or_from_clocks_that_jump_are
     chance = random.Random(seed)
     with Rig(broker, tmp_path, prefix) as rig:
         sent = [jumped(payload, chance) for payload in frames(seed, names_for([0, 1], 4), seconds=40)]
+        for number in range(len(sent) - 20):  # a producer that starts anew sends again what failed before
+            if chance.random() < 0.1:
+                sent.insert(number + chance.randrange(1, 20), sent.pop(number))
         twice: list[Payload] = []
         for number, payload in enumerate(sent):
             twice.append(payload)
@@ -121,3 +127,16 @@ def jumped(payload: Payload, chance: random.Random) -> Payload:
     )
     value = encode(moved)
     return payload._replace(value=value, name=whose(value))
+
+
+def test_a_frame_that_comes_after_later_ones_is_counted_once_and_no_longer_lost() -> None:
+    first, *middle, last = frames(33, ["p0"], emitters=1, seconds=6)
+    monitor = Monitor(SETTINGS)
+    log = [first, last, *reversed(middle), *middle, *goodbyes([last])]
+    told = [
+        effect
+        for n, payload in enumerate(log)
+        for effect in monitor.apply(n, START + n, payload.value or b"")
+    ]
+    window = max((e for e in told if isinstance(e, WindowClosed)), key=lambda window: window.start_ms)
+    assert (window.health.frames, window.health.duplicates, window.health.frames_lost) == (8, len(middle), 0)
