@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 Row = tuple[str, float, float | None]
 
-PLAIN, BY_HAND = 30_000, 300_000
+PLAIN, BY_HAND = 30_000, 600_000
 """Records for the plain Faust pipeline, and for the same by hand."""
 FAST = Fleet(emitters=500, per_second=10_000, flush_seconds=1, seconds=12)
 SMALL = Fleet(emitters=2_000, per_second=100, flush_seconds=1, seconds=12)
@@ -227,6 +227,49 @@ def rows() -> list[Row]:
         return [*throughput(broker), *series(broker, Path(folder))]
 
 
+def split(broker: Broker) -> Iterable[Row]:
+    """Microseconds of a frame by where they go, for ``docs/scaling.md``."""
+    for topics, fleet in (("small", SMALL), ("rare", RARE), ("fast", FAST)):
+        for part, seconds in fold(broker, topics, fleet, "split").items():
+            yield f"{topics}: {part}, us a frame", seconds / fleet.frames * 1e6, None
+
+
+def live(broker: Broker, folder: Path) -> Iterable[Row]:
+    """What frames cost that come one by one, as they do, and not from a log that was filled before."""
+    for emitters in (500, 2_000):
+        fleet = Fleet(emitters, per_second=100, flush_seconds=1, seconds=24)
+        site = Site(broker, f"live{emitters}", Estate(pipelines=1, stages=1), folder)
+        ends_ms = time.time_ns() // 1_000_000 + 1000 * (fleet.seconds + 12)
+        frames = [batch(b"ads", [payload], LZ4) for payload in payloads(fleet, ends_ms)]
+        site.start()
+        try:
+            site.wait_until("starting", lambda standing: standing.caught_up, 60.0)
+            with Press(broker.address, f"live{emitters}.frames") as press:
+                began = time.time()
+                for number, frame in enumerate(frames):
+                    if (early := began + number / emitters - time.time()) > 0.002:
+                        press.flush()
+                        time.sleep(early)
+                    press.put(frame)
+                    if number == len(frames) // 3:
+                        before = site.standing()
+                press.flush()
+            after = site.standing()
+        finally:
+            site.close()
+        share = (after.cpu_s - before.cpu_s) / (after.at - before.at)
+        yield f"{emitters} emitters live: share of a core", share, None
+        yield f"{emitters} emitters live: seconds behind", after.at - after.newest_ms / 1000, None
+
+
 if __name__ == "__main__":
-    for name, value, limit in rows():
-        print(f"{name:65s} {value:14,.2f}  {'' if limit is None else limit}")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place, Broker(Path(place)) as running:
+        kinds = {
+            "throughput": lambda: throughput(running),
+            "series": lambda: series(running, Path(place)),
+            "split": lambda: split(running),
+            "live": lambda: live(running, Path(place)),
+        }
+        for kind in sys.argv[1:] or kinds:
+            for name, value, limit in kinds[kind]():
+                print(f"{name:65s} {value:14,.2f}  {'' if limit is None else limit}", flush=True)

@@ -9,9 +9,9 @@ import heapq
 import random
 from typing import NamedTuple
 
-FRAME_US = 160.0
+FRAME_US = 175.0
 """Of one worker core for a frame, whatever is in it: Faust, the consumer, decoding."""
-SLICE_US = 22.0
+SLICE_US = 18.0
 """For each slice: one stage in one second, with a summary or two to merge."""
 LIGHT_FRAME_US = 40.0
 """For a frame whose reader takes whole batches (``getmany``) in place of Faust: decoding, and who sent it."""

@@ -118,7 +118,7 @@ def payloads(fleet: Fleet, end_ms: int, recorded: int = 3) -> Iterator[bytes]:
             fleet.per_second,
             fleet.flush_seconds,
             fleet.seconds,
-            begin_ms + (997 * n // recorded) + 1,
+            begin_ms + 500 * (2 * n + 1) // recorded,
             seed=n + 1,
         )
         for n in range(recorded)
