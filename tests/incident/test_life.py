@@ -416,7 +416,10 @@ def test_a_silent_stage_is_told_without_any_alarm() -> None:
     ads.second(Second(silent=("classify",)))
     assert ads.transitions() == ["opened", "updated"]
     assert ads.last.title == "classify: monitoring blind"
-    assert ads.last.sentence == "0 of 1 emitters of classify are heard; whether the others still work cannot be seen."
+    assert (
+        ads.last.sentence
+        == "0 of 1 emitters of classify are heard; whether the others still work cannot be seen."
+    )
     assert ads.last.severity == "degraded"
 
 
