@@ -126,7 +126,7 @@ class Rig:
             pages = Path(f"/proc/{worker.pid}/statm").read_text(encoding="ascii").split()[1]
             worker.memory.append(int(pages) * os.sysconf("SC_PAGE_SIZE"))
         if worker.get("/livez")[0] == 200:
-            worker.fine_at = max(now, worker.fine_at)
+            worker.fine_at = now
         worker.dead_for = max(worker.dead_for, now - worker.fine_at)
 
     # -- what must hold

@@ -65,15 +65,17 @@ class Faults:
     def __init__(self, rig: Rig, chance: random.Random) -> None:
         self._rig, self._chance = rig, chance
         self.left = ["kill"] * _KILLS + ["rebalance"] * _REBALANCES + ["outage"] * _OUTAGES
+        self.count = len(self.left)
         chance.shuffle(self.left)
 
-    def next(self) -> None:
-        """Let one go wrong and wait until somebody works again."""
+    def next(self, after: float) -> None:
+        """Let one go wrong when so many frames are sent, and wait until somebody works again."""
+        wait_for(lambda: self._rig.feed.position >= after, 120)
         fault = self.left.pop(0)
         print(f"  {fault}, {self._rig.feed.position} sent", flush=True)
         {"kill": self._kill, "rebalance": self._rebalance, "outage": self._outage}[fault]()
         wait_for(lambda: any(worker.ready for worker in self._rig.alive), 90)
-        time.sleep(self._chance.uniform(1, 5))
+        time.sleep(self._chance.uniform(0, 3))
 
     def _kill(self) -> None:
         self._chance.choice(wait_for(lambda: self._rig.alive, 30)).kill()
@@ -135,7 +137,7 @@ def play(seed: int, folder: Path) -> list[Row]:
         faults = Faults(rig, chance)
         rig.feed.begin(mixed, per_second=len(mixed) / 200)
         while faults.left:
-            faults.next()
+            faults.next(after=len(mixed) * (1 - len(faults.left) / faults.count))
         rig.feed.finish(300)
         told = rig.finish(sent, 120)
         rig.check(told, surprises=True)

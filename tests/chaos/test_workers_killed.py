@@ -49,7 +49,8 @@ def test_a_worker_that_stood_still_too_long_ends_and_tells_nothing_twice(
         sent = frames(seed, names_for([0, 1], 4), seconds=60)
         first = rig.ready(rig.start())
         rig.feed.begin(sent, per_second=len(sent) / 10)
-        wait_for(lambda: rig.feed.position > len(sent) * 0.72, 30)
+        slack.fail_next(4)  # so that it stands still with messages that it has yet to send
+        wait_for(lambda: first.metric("swirl_sink_retries_total") > 0, 30)
         first.stop()
         second = rig.ready(rig.start())
         wait_for(lambda: "partitions 0, 1, 2, 3" in second.get("/readyz")[1], 40, second.words)

@@ -57,6 +57,9 @@ class Worker:
     Attributes:
         memory: resident bytes, sampled.
         expected: exit codes that are no surprise.
+        stopped: it was told to stand still.
+        fine_at: when it was last seen to be well; before that, when it should be well by.
+        dead_for: seconds, the longest time that it lived on without being well.
     """
 
     process: subprocess.Popen[bytes]
