@@ -64,6 +64,14 @@ class Log(Protocol):
         """Append a record soon; what becomes of it is not awaited."""
         ...
 
+    async def calm(self) -> None:
+        """Wait while far too much is on its way: who catches up makes windows faster than it can write."""
+        ...
+
+    def touch(self) -> None:
+        """Something goes on that takes its time."""
+        ...
+
     async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
         """Read partitions of the state topic to their ends."""
         ...
@@ -152,7 +160,10 @@ class Shards:
         began, new = self._clock(), sorted(partitions - self._shards.keys())
         identity = await self._identity() if partitions else ""
         shelves = await self._log.read_state(new) if new else {}
-        fresh = [self._restore(partition, identity, shelf) for partition, shelf in shelves.items()]
+        fresh = []
+        for partition, shelf in shelves.items():
+            fresh.append(self._restore(partition, identity, shelf))
+            self._log.touch()
         afresh = {shard.partition for shard, same in fresh if not same}
         begins = await self._log.begin(sorted(partitions), afresh) if partitions else {}
         for shard, same in fresh:
@@ -284,6 +295,7 @@ class Shards:
                     self._log.post(self._topics.windows, shard.partition, key, record)
             elif isinstance(effect, VerdictChanged):
                 self._tell_pipeline(shard, effect)
+        await self._log.calm()
         if shard.untold:
             async with self._saving:  # or the outbox could be safe before the steps in it are
                 await self._tell_people(shard, effects)

@@ -72,8 +72,7 @@ class _Kept(Transport):
 def one_emitter(per_second: int, flush_seconds: int, seconds: int, begin_ms: int, seed: int) -> list[Frame]:
     """What the SDK sends for a pipeline of three stages with latency, labels and one feature.
 
-    It runs on a clock that its stages move on. Like any process it begins somewhere within a second, so a
-    frame tells of parts of two seconds.
+    It runs on a clock that its stages move on. Like any process it begins somewhere within a second.
     """
     chance, clock, kept = random.Random(seed), ManualClock(begin_ms / 1000), _Kept()
     ads = swirl.Pipeline("ads", version="1", settings=EmitterSettings(flush_seconds=1000.0))
@@ -102,7 +101,7 @@ def one_emitter(per_second: int, flush_seconds: int, seconds: int, begin_ms: int
         serve(classify(ingest("" if number % 200 == 0 else "a text")))
         if (number + 1) % (per_second * flush_seconds) == 0:
             clock.advance(max(0.0, begun + (number + 1) * share - clock.now))
-            ads.emit_now()
+            ads._emitter._serve(None)  # as when a frame falls due
     frames = [decode(payload) for payload in kept.payloads]
     return [frame for frame in frames if isinstance(frame, Frame)]
 

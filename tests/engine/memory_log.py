@@ -35,6 +35,12 @@ class MemoryLog:
     def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         self.records[topic, partition].append(Record(key or b"", value))
 
+    async def calm(self) -> None:
+        await asyncio.sleep(0)
+
+    def touch(self) -> None:
+        pass
+
     async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
         shelves = {partition: Shelf() for partition in partitions}
         for partition, shelf in shelves.items():

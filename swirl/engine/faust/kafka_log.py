@@ -27,6 +27,8 @@ __all__ = ["KafkaLog"]
 
 _log = logging.getLogger("swirl.worker")
 
+_POSTED_BYTES = 16_000_000
+
 
 class KafkaLog:
     """See :class:`swirl.engine.shards.Log`.
@@ -39,8 +41,9 @@ class KafkaLog:
     """
 
     def __init__(self, app: Any, kafka: KafkaSettings, topics: Topics, touch: Callable[[], None]) -> None:
-        self._app, self._kafka, self._topics, self._touch = app, kafka, topics, touch
+        self._app, self._kafka, self._topics, self.touch = app, kafka, topics, touch
         self._posts: set[asyncio.Future[None]] = set()
+        self._posted = 0
         self._acknowledged: dict[int, int] = {}
         self.gap = 0
 
@@ -66,7 +69,13 @@ class KafkaLog:
         self._posts.add(post)
         post.add_done_callback(self._posts.discard)
 
+    async def calm(self) -> None:
+        """Wait while far too much is on its way."""
+        while self._posted > _POSTED_BYTES:
+            await asyncio.wait(self._posts, return_when=asyncio.FIRST_COMPLETED)
+
     async def _post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        self._posted += len(value)
         try:
             await (await self._send(topic, partition, key, value))
         except TopicAuthorizationFailedError:
@@ -74,6 +83,8 @@ class KafkaLog:
             await self._app.crash(self._refusal(topic))
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the watchdog sees ticks that never come
             _log.warning("a record for %s was not taken: %r", topic, error)
+        finally:
+            self._posted -= len(value)
 
     def _refusal(self, topic: str) -> TopicsError:
         from swirl.kafka.admin import refusal  # noqa: PLC0415 - kafka-python is loaded when it is needed
@@ -92,7 +103,7 @@ class KafkaLog:
                 for place, records in (await consumer.getmany(*places, timeout_ms=500)).items():
                     for record in records:
                         shelves[place.partition].put(record.key, record.value)
-                self._touch()
+                self.touch()
         return shelves
 
     @asynccontextmanager
