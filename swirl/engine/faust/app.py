@@ -7,7 +7,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from swirl import quiet
-from swirl.engine.faust.kafka_log import KafkaLog
 from swirl.engine.faust.watchdog import Watchdog
 from swirl.engine.shards import Shards
 from swirl.errors import MissingExtraError
@@ -23,6 +22,8 @@ try:
     from faust.types import TP
     from mode import CrashingSupervisor
     from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+    from swirl.engine.faust.kafka_log import KafkaLog
 except ImportError as error:
     raise MissingExtraError(error.name or "faust", "worker") from None
 
