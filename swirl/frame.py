@@ -265,9 +265,14 @@ def _check(frame: Frame) -> None:
     if len(frame.emitter) != 16 or not 0 < frame.sequence < _LATEST_MS or not frame.pipeline:
         raise FrameError("values", "no pipeline, an emitter id that is not 16 bytes, or a sequence below 1")
     for piece in frame.slices:
-        if not all(0 <= n < _LATEST_MS for n in piece.counters.values()):
-            raise FrameError(
-                "values", f"a counter of stage {piece.stage!r} is negative, not finite or absurd"
-            )
-        if not all(0 <= n < _LATEST_MS for c in piece.categories.values() for n in c.values()):
-            raise FrameError("values", f"a category of stage {piece.stage!r} has a negative or absurd count")
+        for count in piece.counters.values():
+            if not 0 <= count < _LATEST_MS:
+                raise FrameError(
+                    "values", f"a counter of stage {piece.stage!r} is negative, not finite or absurd"
+                )
+        for counts in piece.categories.values():
+            for count in counts.values():
+                if not 0 <= count < _LATEST_MS:
+                    raise FrameError(
+                        "values", f"a category of stage {piece.stage!r} has a negative or absurd count"
+                    )

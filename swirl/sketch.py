@@ -10,6 +10,7 @@ The t-digest is that of Apache DataSketches (``tdigest_float``), described in T.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import datasketches
@@ -138,7 +139,7 @@ class Distribution:
         if self._digest.k > _MAX_K or count >= _MOST or self._digest.get_total_weight() != count:
             raise ValueError("the t-digest does not belong to its count")
         ends = (self._digest.get_min_value(), self._digest.get_max_value()) if count else (0.0, 0.0)
-        if not (np.isfinite(total) and -LARGEST <= ends[0] <= ends[1] <= LARGEST):
+        if not (isfinite(total) and -LARGEST <= ends[0] <= ends[1] <= LARGEST):
             raise ValueError("the t-digest holds values that are not finite")
         self.count = count
         self.total = total

@@ -134,6 +134,10 @@ def latencies(window: Window) -> dict[str, tuple[float, float, float]]:
     return found
 
 
+_COUNTED = frozenset({"records", "invalid", "errors", "out", "predictions", "hook_errors", "non_finite"})
+_KEPT = {"reason": "reasons", "error": "error_types", "label": "labels"}
+
+
 class RunningTotals:
     """Totals by stage and version, of the newest versions only."""
 
@@ -150,12 +154,12 @@ class RunningTotals:
             for version in list(versions)[:-_VERSIONS]:
                 del versions[version]
         counters = piece.counters
-        for name in ("records", "invalid", "errors", "out", "predictions", "hook_errors", "non_finite"):
-            if name in counters:
-                setattr(total, name, getattr(total, name) + int(counters[name]))
-        for name, kept in (("reason", total.reasons), ("error", total.error_types), ("label", total.labels)):
-            if name in piece.categories:
-                self._count(kept, piece.categories[name])
+        for name, count in counters.items():
+            if name in _COUNTED:
+                setattr(total, name, getattr(total, name) + int(count))
+        for name, counts in piece.categories.items():
+            if name in _KEPT:
+                self._count(getattr(total, _KEPT[name]), counts)
         latency = piece.distributions.get("latency")
         if latency is not None and isfinite(latency.total):
             total.latency_seconds += latency.total
