@@ -150,12 +150,18 @@ class Shards:
 
     # -- partitions come and go
 
-    async def assign(self, partitions: set[int]) -> None:
-        """Own these partitions and no others: forget what went away, take over what came."""
+    async def assign(self, partitions: set[int], *, seamless: bool = True) -> None:
+        """Own these partitions and no others: forget what went away, take over what came.
+
+        Args:
+            partitions: by number.
+            seamless: this worker was in the group all the time since it was asked last. If not, others may
+                have gone on with what it holds, so it takes over all of them anew.
+        """
         self.ready = False
         self._loop = asyncio.get_running_loop()
         self._gone.rebalances += 1
-        for partition in sorted(self._shards.keys() - partitions):
+        for partition in sorted(self._shards.keys() - (partitions if seamless else set())):
             self._drop(partition)
         began, new = self._clock(), sorted(partitions - self._shards.keys())
         identity = await self._identity() if partitions else ""

@@ -61,6 +61,7 @@ class WorkerApp(faust.App):
         self._web: Server | None = None
         self._registry = CollectorRegistry()
         self._repeats = quiet.RateLimit()
+        self._generation = 0
         threads: dict[str, str] = {}
         self.watchdog = Watchdog(worker, self._trouble)
         self.shards = Shards(
@@ -148,7 +149,10 @@ class WorkerApp(faust.App):
         """Before anything flows again."""
         self.watchdog.touch()
         assigned = {tp.partition for tp in self.consumer.assignment() if tp.topic == self._frames}
-        await self.shards.assign(assigned)
+        before, self._generation = self._generation, _generation(self)
+        # Who was expelled and let in again was away for at least one assignment that others had.
+        seamless = 0 < before <= self._generation <= before + 1
+        await self.shards.assign(assigned, seamless=seamless)
 
     async def _tick(self) -> None:
         if self.shards.ready:
@@ -173,7 +177,7 @@ class WorkerApp(faust.App):
 
     def _is_fenced(self) -> bool:
         """Whether the group may have given the partitions to others; asked from the outlet's thread."""
-        return self.watchdog.fenced or getattr(_coordinator(self), "generation", 0) < 0
+        return self.watchdog.fenced or _generation(self) < 0
 
     def _trouble(self) -> str:
         """Asked by the watchdog, from its thread."""
@@ -247,6 +251,11 @@ def _coordinator(app: WorkerApp) -> Any:
     for name in ("consumer", "_thread", "_consumer", "_coordinator"):
         found = getattr(found, name, None)
     return found
+
+
+def _generation(app: WorkerApp) -> int:
+    """Number of the group's assignment that this worker takes part in; -1 once it was expelled."""
+    return int(getattr(_coordinator(app), "generation", 0))
 
 
 def _parked(app: WorkerApp) -> str:
