@@ -21,6 +21,9 @@ __all__ = ["LOGGERS", "Held", "Kind", "RateLimit", "Tally", "install", "remove"]
 LOGGERS = ("aiokafka", "faust", "mode", "kafka")
 """Those whose records, and whose children's, a worker limits."""
 
+_LEAST = {"kafka": logging.CRITICAL}
+"""What kafka-python meets it raises too, and a worker tells it in words of its own."""
+
 _KINDS = 1000
 _OTHER = "(other messages)"
 _TEMPLATE = 200
@@ -112,7 +115,7 @@ class RateLimit(logging.Filter):
     """
 
     def __init__(
-        self, most: int = 5, period: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self, most: int = 2, period: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__()
         self._tally = Tally(most, period)
@@ -133,10 +136,10 @@ class RateLimit(logging.Filter):
         _tell(held)
         return passes
 
-    def flush(self) -> None:
-        """Say now what was held back; all begins anew."""
+    def flush(self, *, all_of_them: bool = True) -> None:
+        """Say now what was held back, all of it or only what is due; of what is said, all begins anew."""
         with self._lock:
-            held = self._tally.ended(self._clock(), all_of_them=True)
+            held = self._tally.ended(self._clock(), all_of_them=all_of_them)
         _tell(held)
 
 
@@ -156,7 +159,7 @@ class _Relay(logging.Handler):
     """
 
     def __init__(self, logger: logging.Logger) -> None:
-        super().__init__()
+        super().__init__(_LEAST.get(logger.name, logging.NOTSET))
         self._logger = logger
 
     def createLock(self) -> None:  # noqa: N802 - the base class names it so

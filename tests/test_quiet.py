@@ -86,6 +86,29 @@ def test_what_is_held_back_can_be_told_at_once(
         assert len(caplog.messages) == 5
 
 
+def test_who_asks_now_and_then_does_not_begin_a_period_anew(
+    limit: RateLimit, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with installed(limit):
+        for _ in range(12):
+            logging.getLogger(NAME).warning("no broker")
+            clock.now += 5
+            limit.flush(all_of_them=False)
+    assert caplog.messages == [*["no broker"] * 3, "9 more like this in 60 s: no broker"]
+
+
+def test_what_kafka_python_logs_a_worker_leaves_to_what_it_raises(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    quiet.install(RateLimit(clock=clock))
+    try:
+        logging.getLogger("kafka.net.manager").error("Connection failed")
+        logging.getLogger("aiokafka.conn").error("Connection failed")
+    finally:
+        quiet.remove()
+    assert [record.name for record in caplog.records] == ["aiokafka.conn"]
+
+
 def test_nothing_is_said_of_what_was_not_held_back(
     limit: RateLimit, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -164,7 +164,7 @@ class WorkerApp(faust.App):
 
     async def _check(self) -> None:
         """A topic that was deleted and made anew has fewer records than were folded."""
-        self._repeats.flush()
+        self._repeats.flush(all_of_them=False)
         for partition in self.shards.partitions if self.shards.ready else ():
             end = self.consumer.highwater(TP(self._frames, partition))
             if self.shards.is_ahead(partition, end):
@@ -188,7 +188,10 @@ class WorkerApp(faust.App):
             return parked
         stalled = self.shards.stalled_s() if self.shards.ready else 0.0
         if stalled > self.worker.stalled_seconds:
-            return f"no record was folded for {stalled:.0f} s, though ticks are sent every second"
+            return (
+                f"no record came back from Kafka for {stalled:.0f} s, though this worker sends one every "
+                "second (whether brokers answer: 'swirl doctor')"
+            )
         patience = max(self.worker.stalled_seconds, self.worker.session_seconds + 10.0)
         if not self.shards.ready and self.watchdog.untouched_s > patience:
             return f"no assignment of partitions for {self.watchdog.untouched_s:.0f} s"
