@@ -59,7 +59,7 @@ def test_a_topic_that_was_deleted_and_made_anew_is_read_from_its_beginning(
         newest = rig.windows()
         for window in told.last.values():
             assert told.windows[window.identity] in newest[window.identity]
-        assert first.code == 70
+        assert first.code in {None, 70}  # it may have been left without partitions meanwhile
 
 
 def test_records_that_are_gone_before_they_were_read_are_left_out_and_no_others(

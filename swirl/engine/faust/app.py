@@ -227,6 +227,8 @@ def _options(kafka: KafkaSettings, worker: WorkerSettings) -> dict[str, Any]:
         "stream_buffer_maxsize": 512,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 4_000_000,
+        # A topic that is made anew is found within this time by a worker that was left without any.
+        "consumer_metadata_max_age_ms": 10_000,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
         "broker_commit_interval": 1.0,
