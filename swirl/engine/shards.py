@@ -65,7 +65,7 @@ class Log(Protocol):
         ...
 
     async def calm(self) -> None:
-        """Wait while far too much is on its way: who catches up makes windows faster than it can write."""
+        """Wait while far too much is on its way: windows of who catches up, dead letters of a flood."""
         ...
 
     def touch(self) -> None:
@@ -260,7 +260,8 @@ class Shards:
     ) -> None:
         """Fold one record of the frames' topic and carry out what follows."""
         shard = self._shards.get(partition)
-        if shard is None:  # it was on its way when the partition went
+        await self._log.calm()
+        if shard is None or not self._owns(shard):  # it was on its way when the partition went
             return
         value = value or b""
         try:
@@ -301,7 +302,6 @@ class Shards:
                     self._log.post(self._topics.windows, shard.partition, key, record)
             elif isinstance(effect, VerdictChanged):
                 self._tell_pipeline(shard, effect)
-        await self._log.calm()
         if shard.untold:
             async with self._saving:  # or the outbox could be safe before the steps in it are
                 await self._tell_people(shard, effects)

@@ -28,6 +28,8 @@ __all__ = ["KafkaLog"]
 _log = logging.getLogger("swirl.worker")
 
 _POSTED_BYTES = 16_000_000
+_TASK_BYTES = 2_000
+"""What a record on its way takes beside its value."""
 
 
 class KafkaLog:
@@ -61,6 +63,7 @@ class KafkaLog:
 
     def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         """Append a record soon."""
+        self._posted += len(value) + _TASK_BYTES
         self._begin(self._post(topic, partition, key, value))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -75,7 +78,6 @@ class KafkaLog:
             await asyncio.wait(self._posts, return_when=asyncio.FIRST_COMPLETED)
 
     async def _post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
-        self._posted += len(value)
         try:
             await (await self._send(topic, partition, key, value))
         except TopicAuthorizationFailedError:
@@ -84,7 +86,7 @@ class KafkaLog:
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the watchdog sees ticks that never come
             _log.warning("a record for %s was not taken: %r", topic, error)
         finally:
-            self._posted -= len(value)
+            self._posted -= len(value) + _TASK_BYTES
 
     def _refusal(self, topic: str) -> TopicsError:
         from swirl.kafka.admin import refusal  # noqa: PLC0415 - kafka-python is loaded when it is needed
