@@ -181,7 +181,7 @@ class Shards:
             self._progress[partition] = self._clock()
         self._acknowledging = self.ready = True
         _log.info(
-            "watching partitions %s, %d of them new with %d pipelines, after %.1f s",
+            "watching partitions %s (%d new, with %d pipelines, after %.1f s)",
             ", ".join(map(str, sorted(partitions))) or "none: other workers have them all",
             *(len(new), sum(len(shard.monitor.pipelines) for shard, _ in fresh), self._clock() - began),
         )
