@@ -114,7 +114,8 @@ class Health(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         frames: that were applied.
-        frames_lost: sequence numbers that never came.
+        frames_lost: sequence numbers that were skipped; those that came later are ``frames_late``.
+        frames_late: frames that came after later ones, and count.
         duplicates: frames that came again and were ignored.
         dropped_records: by emitters for want of space.
         failed_frames: that emitters could not deliver.
@@ -136,6 +137,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 
     frames: int = 0
     frames_lost: int = 0
+    frames_late: int = 0
     duplicates: int = 0
     dropped_records: int = 0
     failed_frames: int = 0
@@ -152,6 +154,11 @@ class Health(msgspec.Struct, omit_defaults=True):
     budget_a_week: float = 0.0
     alarms: int = 0
     false_alarms_expected: float = 0.0
+
+    @property
+    def frames_missing(self) -> int:
+        """Frames that have not come so far."""
+        return self.frames_lost - self.frames_late
 
 
 class WindowClosed(msgspec.Struct, frozen=True, tag="window"):

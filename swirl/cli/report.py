@@ -84,8 +84,8 @@ def _lost(view: View) -> str:
     health = view.health
     if health is None:
         return "no frame came"
-    sent = health.frames + health.frames_lost
-    return f"{figures.number(health.frames_lost)} of {figures.number(sent)} frames lost"
+    sent = health.frames + health.frames_missing
+    return f"{figures.number(health.frames_missing)} of {figures.number(sent)} frames lost"
 
 
 def _said(finding: Finding, seconds: int) -> str:

@@ -308,6 +308,6 @@ def _foot(view: View) -> Text:
     health = view.health
     if health is None:
         return Text("waiting for the first window · Ctrl-C: quit", DIM)
-    sent = health.frames + health.frames_lost
+    sent = health.frames + health.frames_missing
     told = f"{figures.number(health.frames)} of {figures.number(sent)} frames"
     return Text(f"{told}, {figures.number(health.dropped_records)} records dropped · Ctrl-C: quit", DIM)

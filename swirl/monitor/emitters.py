@@ -114,7 +114,7 @@ class Emitters:
             health.duplicates += 1
             return False
         known.awaited.remove(frame.sequence)
-        health.frames_lost -= 1
+        health.frames_late += 1
         for piece in frame.slices:
             if piece.stage not in known.stages:
                 known.stages.append(piece.stage)

@@ -219,7 +219,7 @@ class Rig:
             ours = {name: n for name, n in told.frames.items() if name.pipeline == pipeline}
             assert window.health.frames == len(ours)
             assert window.health.duplicates == sum(ours.values()) - len(ours)
-            assert window.health.frames_lost == 0
+            assert window.health.frames_missing == 0
 
     def _check_windows(self, told: truth.Expected) -> None:
         """What workers told, however often, is what one monitor would have told."""

@@ -139,4 +139,5 @@ def test_a_frame_that_comes_after_later_ones_is_counted_once_and_no_longer_lost(
         for effect in monitor.apply(n, START + n, payload.value or b"")
     ]
     window = max((e for e in told if isinstance(e, WindowClosed)), key=lambda window: window.start_ms)
-    assert (window.health.frames, window.health.duplicates, window.health.frames_lost) == (8, len(middle), 0)
+    health = window.health
+    assert (health.frames, health.duplicates, health.frames_missing) == (8, len(middle), 0)

@@ -41,6 +41,17 @@ def test_a_gap_in_the_sequence_is_lost_frames(emitters: Emitters, health: Health
     assert health.frames_lost == 3
 
 
+def test_a_frame_that_comes_after_later_ones_counts_and_no_counter_goes_back(
+    emitters: Emitters, health: Health
+) -> None:
+    emitters.accept(frame(A, 5), 1_000, health)
+    emitters.accept(frame(A, 8), 2_000, health)
+    assert emitters.accept(frame(A, 6), 3_000, health)
+    assert not emitters.accept(frame(A, 6), 4_000, health)
+    assert (health.frames_lost, health.frames_late, health.duplicates) == (2, 1, 1)
+    assert health.frames_missing == 1
+
+
 def test_what_an_emitter_sent_before_the_log_began_is_not_lost(emitters: Emitters, health: Health) -> None:
     emitters.accept(frame(A, 400), 1_000, health)
     assert health.frames_lost == 0

@@ -159,16 +159,28 @@ def test_times_are_timestamps_in_seconds() -> None:
 
 def test_health_is_exported() -> None:
     health = Health(
-        1, 2, 3, 4, 5, {"closed": 6, "future": 7}, 8, 9, labels_overflowed=10, budget_a_week=0.5, alarms=11
+        1,
+        4,
+        2,
+        3,
+        4,
+        5,
+        {"closed": 6, "future": 7},
+        8,
+        9,
+        labels_overflowed=10,
+        budget_a_week=0.5,
+        alarms=11,
     )
     exporter = Exporter(window(health=health))
     names = (
-        "frames_total", "frames_lost_total", "frames_duplicate_total", "emitter_dropped_records_total",
+        "frames_total", "frames_lost_total", "frames_late_total", "frames_duplicate_total",
+        "emitter_dropped_records_total",
         "frames_failed_total", "emitters", "emitters_silent", "labels_overflowed_total",
         "false_alarms_promised", "alarms_total", "false_alarms_expected_total",
     )  # fmt: skip
     told = [exporter.value(f"swirl_{name}", pipeline="ads") for name in names]
-    assert told == [1, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0]
+    assert told == [1, 4, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0]
     assert exporter.samples("swirl_late_records_total") == {("ads", "closed"): 6, ("ads", "future"): 7}
 
 
