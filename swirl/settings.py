@@ -7,6 +7,7 @@ import: ``EmitterSettings.from_environment()`` is called when a pipeline is made
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -232,6 +233,9 @@ class WatchSettings(Settings):
     state: str = _setting("SWIRL_STATE", "", "folder of the state; empty: ~/.local/state/swirl")
 
 
+_SERVER = re.compile(r"(?:[\w.-]+|\[[^\[\]]+\]):([0-9]+)")
+"""A name or an address, that of IPv6 in brackets, and a port."""
+
 _CHOICES = {
     "protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     "mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
@@ -268,8 +272,8 @@ class KafkaSettings(Settings):
                     f"it must be one of {', '.join(allowed)}"
                 )
         for server in self.servers:
-            host, colon, port = server.rpartition(":")
-            if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+            match = _SERVER.fullmatch(server)
+            if match is None or not 0 < int(match[1]) < 65536:
                 raise SettingsError(
                     f"SWIRL_KAFKA (kafka) has {server!r}; "
                     "each broker must be host:port, such as localhost:9092"

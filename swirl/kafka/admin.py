@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -19,7 +21,7 @@ from swirl.kafka.connect import options
 from swirl.kafka.plan import TopicFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from swirl.kafka.plan import TopicSpec
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["Admin", "Broker", "Group", "refusal"]
 
 _EXISTS, _UNKNOWN, _FORBIDDEN, _GROUP_FORBIDDEN = 36, 3, 29, 30
+_UNSETTLED = (
+    errors.CoordinatorNotAvailableError,
+    errors.CoordinatorLoadInProgressError,
+    errors.NotCoordinatorError,
+)
+_PAUSE_S = 0.2
 
 _ASKED = (
     "cleanup.policy",
@@ -204,7 +212,7 @@ class Admin:
     def group(self, name: str, topic: str) -> Group:
         """A consumer group, and how far it has read a topic."""
         with self._told():
-            told = self._client.describe_groups([name])[name]
+            told = self._settled(lambda: self._client.describe_groups([name]))[name]
             if _code(told["error"] or "") == _GROUP_FORBIDDEN:
                 raise refusal(self._settings, "Describe", "group", name)
             committed = self._client.list_group_offsets({name: None}).get(name, {})
@@ -215,6 +223,17 @@ class Admin:
             ),
             {part.partition: at.offset for part, at in committed.items() if part.topic == topic},
         )
+
+    def _settled(self, ask: Callable[[], Any]) -> Any:
+        """What brokers say of a group; asked for their first one, they first make room for it."""
+        until = time.monotonic() + self._timeout_seconds
+        while True:
+            try:
+                return ask()
+            except _UNSETTLED:
+                if time.monotonic() > until:
+                    raise
+                threading.Event().wait(_PAUSE_S)
 
     def offsets_at(self, topic: TopicFound, milliseconds: int) -> tuple[int, ...]:
         """The first offset of each partition that came at this time or later; its end where none did."""

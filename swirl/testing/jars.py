@@ -105,8 +105,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    """The kind of an error and its first line; those of HTTP clients run to several hundred characters."""
+    """The kind of an error and its cause; those of HTTP clients run to several hundred characters."""
     text = " ".join(str(error).split())
+    text = text.partition("(Caused by ")[2] or text
     return f"{type(error).__name__}: {text[:160]}{'…' if len(text) > 160 else ''}"
 
 

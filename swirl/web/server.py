@@ -44,8 +44,12 @@ class Server:
         try:
             self._socket = _listen(host, port)
         except OSError as error:
-            self.reason = f"{host}:{port} cannot be listened on: {error.strerror or error}"
-            _log.error("no /metrics: %s. Set SWIRL_HTTP to a free address, or to nothing", self.reason)
+            why = str(error.strerror or error).partition(" (while ")[0]  # it names the address once more
+            self.reason = f"{host}:{port} cannot be listened on: {why}"
+            _log.error(
+                "no /metrics, the rest works: %s. Set SWIRL_HTTP to a free address, or to nothing",
+                self.reason,
+            )
             return
         self.port = self._socket.getsockname()[1]
         self._server = uvicorn.Server(_config(app))

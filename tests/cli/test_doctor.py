@@ -122,6 +122,16 @@ def test_a_deployment_that_works_is_told_with_its_worker_and_its_clock(kafka: st
 
 
 @pytest.mark.slow
+def test_a_broker_that_nobody_worked_with_yet_is_well(own_broker: OwnBroker) -> None:
+    """Asked for its first group, it answers that it cannot tell yet."""
+    broker = own_broker()
+    create_missing(KafkaSettings(kafka=broker.address))
+    code, text = told(SWIRL_KAFKA=broker.address)
+    assert code == 0, text
+    assert "warn  no worker was ever here: there is no group swirl\n      -> start 'swirl worker'" in text
+
+
+@pytest.mark.slow
 def test_a_broker_that_hangs_is_told_in_time(own_broker: OwnBroker) -> None:
     broker = own_broker()
     broker.pause()

