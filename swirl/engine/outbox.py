@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Outbox"]
 
 _REMEMBERED = 500
+_WAITING = 100
+"""Steps of a pipeline that are kept while nobody can be told: more would be too large for one record."""
 _SCHEMA = 1
 
 
@@ -42,10 +44,15 @@ class Outbox:
         return change.identity in self._told or change.identity in self.pending
 
     def add(self, change: IncidentChanged) -> bool:
-        """Write down a step; False if it was told or waits already."""
+        """Write down a step; False if it was told or waits already.
+
+        Where very many wait, the oldest is taken for told: the sink may still tell it, but no heir will.
+        """
         if change in self:
             return False
         self.pending[change.identity] = change
+        if len(self.pending) > _WAITING:
+            self.settle(next(iter(self.pending.values())))
         return True
 
     def settle(self, change: IncidentChanged, thread: str = "") -> None:

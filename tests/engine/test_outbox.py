@@ -39,6 +39,16 @@ def test_a_step_waits_once() -> None:
     assert not outbox.add(change())
 
 
+def test_what_waits_for_long_stays_small_enough_for_one_record() -> None:
+    outbox = Outbox()
+    for number in range(3_000):
+        outbox.add(msgspec.structs.replace(change(number), reply="x" * 5_000))
+
+    assert len(outbox.encode()) < 1_000_000
+    assert list(outbox.pending) == [change(number).identity for number in range(2_900, 3_000)]
+    assert not outbox.add(change(2_899))  # nor is it news when it is folded again
+
+
 def test_what_was_told_does_not_wait_again() -> None:
     outbox = Outbox()
     outbox.add(change())
