@@ -30,6 +30,8 @@ def run(level: str) -> None:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logging.getLogger("swirl").setLevel(level.upper())
+    if level == "info":  # Faust tells of its steps as if our app told them
+        logging.getLogger("swirl.engine.faust.app").setLevel(logging.WARNING)
     from swirl.engine.faust.app import from_environment
     from swirl.engine.faust.worker import leave, run
 

@@ -101,6 +101,15 @@ class WorkerApp(faust.App):
         if self.watch.http:
             pages = application(self._registry, live=self._live, ready=self._ready)
             self._web = serve(pages, self.watch.http)
+        pages_at = (
+            f"/metrics at {self._web.url}" if self._web is not None and self._web.listening else "no /metrics"
+        )
+        _log.info(
+            "a worker of group %s, Kafka at %s, %s",
+            self.worker.group,
+            ", ".join(self.kafka.servers),
+            pages_at,
+        )
         self.watchdog.start()
         await super().on_start()
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from swirl.engine.faust.watchdog import EXIT_STALLED
+from swirl.errors import SettingsError
 from swirl.kafka.rights import explained
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ __all__ = ["EXIT_CRASHED", "leave", "run"]
 
 _log = logging.getLogger("swirl.worker")
 
+EXIT_SETTINGS = 2
+"""It would end the same way again; the command line ends so too, where it sees it first."""
 EXIT_CRASHED = 70
 
 
@@ -26,8 +29,8 @@ def run(app: WorkerApp) -> int:
     """Work until a signal asks for the end, or until it cannot go on.
 
     Returns:
-        The exit code: 0 after SIGTERM or SIGINT, 70 after a crash. Stopping that takes too long ends the
-        process with 75.
+        The exit code: 0 after SIGTERM or SIGINT, 2 where a setting cannot be used, 70 after a crash.
+        Stopping that takes too long ends the process with 75.
     """
     try:
         import uvloop  # noqa: PLC0415 - a sixth faster, where there is one
@@ -51,7 +54,7 @@ async def _work(app: WorkerApp) -> int:
     reason = app.crash_reason
     if starting.done() and not starting.cancelled():
         reason = reason or starting.exception()
-    code = 0 if reason is None else EXIT_CRASHED
+    code = 0 if reason is None else EXIT_SETTINGS if isinstance(reason, SettingsError) else EXIT_CRASHED
     grace = app.worker.grace_seconds
     app.watchdog.deadline(grace, code or EXIT_STALLED)
     if reason is None:
