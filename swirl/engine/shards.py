@@ -137,7 +137,7 @@ class Shards:
         self._progress: dict[int, float] = {}
         self._unwritten: set[str] = set()
         self._saving = asyncio.Lock()
-        self._late: asyncio.Future[None] | None = None
+        self._late: list[asyncio.Future[None]] = []
         self._acknowledging = False
         self._next_save = self._next_look = 0.0
         self._saved_ms: dict[str, int] = {}
@@ -213,7 +213,7 @@ class Shards:
         if saving.done():
             saving.result()
         else:  # it goes on: a snapshot that is cut off would never be taken again
-            self._late = saving
+            self._late.append(saving)
 
     def _restore(self, partition: int, identity: str, shelf: Shelf) -> tuple[Shard, bool]:
         monitor = Monitor(self._settings, self._detectors)
@@ -360,8 +360,9 @@ class Shards:
 
     async def save(self) -> None:
         """Write what was told, and the one snapshot that waits longest, if any is due."""
-        if self._late is not None and self._late.done():
-            self._late.result()
+        for late in [late for late in self._late if late.done()]:
+            self._late.remove(late)
+            late.result()
         if self._clock() >= self._next_look:
             with suppress(TopicsError):  # nobody answers, or it is not there just now
                 await self._identity()

@@ -60,12 +60,16 @@ class Held(MemoryLog):
     def __init__(self) -> None:
         super().__init__()
         self.topic = ""
+        self.fails_once = False
         self.waits, self.through = asyncio.Event(), asyncio.Event()
 
     async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         if topic == self.topic:
             self.waits.set()
             await self.through.wait()
+            if self.fails_once:
+                self.fails_once = False
+                raise ConnectionError("the broker has gone")
         await super().write(topic, partition, records)
 
 
@@ -310,6 +314,25 @@ async def test_a_log_that_was_made_anew_is_read_from_its_beginning_once_also_whe
     third, _ = worker(log)
     await third.assign({0, 1})
     assert log.acknowledged == {0: 7, 1: 9}
+
+
+@scene
+async def test_a_late_save_that_fails_is_not_forgotten_for_a_later_one(entries: list[Entry]) -> None:
+    log = Held()
+    shards, _ = worker(log)
+    await shards.assign({0})
+    for offset in range(100):
+        await take(shards, entries, offset)
+    log.topic = TOPICS.state
+    for _ in range(2):  # two rebalances, while the broker takes nothing
+        await shards.let_go(0.0)
+        await shards.assign({0})
+    log.fails_once = True
+    log.through.set()
+
+    await shards.save()  # it waits for those that are late
+    with pytest.raises(ConnectionError):
+        await shards.save()
 
 
 @scene
