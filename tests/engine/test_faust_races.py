@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from swirl.effect import IncidentChanged, WindowClosed
-from swirl.engine.faust.app import WorkerApp
 from swirl.engine.pieces import Record
 from swirl.engine.shards import Shards
 from swirl.engine.wire import DeadLetter, IncidentRecord, WindowPart
 from swirl.kafka.topics import Topics
 from swirl.monitor import Monitor
-from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
+from swirl.settings import KafkaSettings, MonitorSettings, WorkerSettings
 from tests.engine.memory_log import MemoryLog
 from tests.monitor.log import Entry, make_log
 
@@ -366,35 +364,3 @@ async def test_who_was_away_goes_on_where_others_came_to(entries: list[Entry]) -
     closed = {effect.identity: effect for effect in effects if isinstance(effect, WindowClosed)}
     parts = [msgspec.msgpack.decode(value, type=WindowPart).window for value in log.values(TOPICS.windows)]
     assert {window.identity: window for window in parts} == closed
-
-
-@pytest.mark.parametrize(
-    ("generations", "seamless"),
-    [
-        ([3, 4, 5], [False, True, True]),
-        ([3, 3], [False, True]),
-        ([3, 5], [False, False]),
-        ([7, 1], [False, False]),
-        ([0, 0], [False, False]),
-    ],
-)
-@scene
-async def test_who_missed_an_assignment_takes_over_anew(
-    generations: list[int], seamless: list[bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kafka, watch = KafkaSettings(kafka="localhost:9"), WatchSettings(http="")
-    app = WorkerApp(kafka, SETTINGS, watch, WorkerSettings())
-    STARTED.append(app.shards)
-    asked: list[bool] = []
-
-    async def assign(_: set[int], *, seamless: bool) -> None:
-        asked.append(seamless)
-
-    monkeypatch.setattr(app.shards, "assign", assign)
-    for number in generations:
-        consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=number))
-        thread = SimpleNamespace(_consumer=consumer)
-        monkeypatch.setattr(app, "_consumer", SimpleNamespace(assignment=set, _thread=thread))
-        await app._assigned()
-
-    assert asked == seamless

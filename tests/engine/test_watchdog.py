@@ -80,3 +80,20 @@ def test_stopping_has_a_deadline() -> None:
 
     assert ended.happened.wait(10)
     assert ended.codes == [75]
+
+
+def test_a_question_that_fails_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
+    asked = iter([False, True])
+
+    def trouble() -> str:
+        if not next(asked, True):
+            raise ZeroDivisionError
+        return "no record was folded"
+
+    dog, ended = guarded(trouble)
+
+    dog.start()
+
+    assert ended.happened.wait(10)
+    assert ended.codes[0] == EXIT_STALLED
+    assert "cannot be told whether the worker works" in caplog.text

@@ -77,13 +77,20 @@ class Watchdog:
         _log.critical("stopping took more than %.0f s: ended", seconds)
         self._end(code)
 
+    def _asked(self) -> str:
+        try:
+            return self._trouble()
+        except Exception:  # noqa: BLE001 - a thread that dies of it would look after nothing any more
+            _log.exception("it cannot be told whether the worker works")
+            return ""
+
     def _run(self) -> None:
         while not self._over.wait(_BEAT_S):
             if self.fenced:
                 _log.critical("the process stood still: its partitions belong to another worker by now")
                 self._end(EXIT_FENCED)
             self._beat = time.monotonic()
-            trouble = self._trouble()
+            trouble = self._asked()
             if trouble:
                 _log.critical("%s: ended, to be started anew", trouble)
                 self._end(EXIT_STALLED)

@@ -1,4 +1,4 @@
-"""What goes to Kafka without being awaited is bounded all the same."""
+"""Between Faust and the partitions: what is posted is bounded, and who was expelled begins anew."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+pytest.importorskip("faust", reason="the worker is not installed: pip install 'swirl-monitor[worker]'")
+
+from swirl.engine.faust.app import WorkerApp
 from swirl.engine.faust.kafka_log import KafkaLog
 from swirl.engine.shards import Shards
 from swirl.kafka.topics import Topics
-from swirl.settings import KafkaSettings, MonitorSettings, WorkerSettings
+from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
 from tests.engine.memory_log import MemoryLog
 
 TOPICS = Topics.of(KafkaSettings())
@@ -60,3 +65,34 @@ def test_a_flood_of_what_cannot_be_read_waits_for_its_letters_and_loses_none() -
         shards.outlet.close(0.0)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("generations", "seamless"),
+    [
+        ([3, 4, 5], [False, True, True]),
+        ([3, 3], [False, True]),
+        ([3, 5], [False, False]),
+        ([7, 1], [False, False]),
+        ([0, 0], [False, False]),
+    ],
+)
+def test_who_missed_an_assignment_takes_over_anew(
+    generations: list[int], seamless: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka, watch = KafkaSettings(kafka="localhost:9"), WatchSettings(http="")
+    app = WorkerApp(kafka, MonitorSettings(), watch, WorkerSettings())
+    asked: list[bool] = []
+
+    async def assign(_: set[int], *, seamless: bool) -> None:
+        asked.append(seamless)
+
+    monkeypatch.setattr(app.shards, "assign", assign)
+    for number in generations:
+        consumer = SimpleNamespace(_coordinator=SimpleNamespace(generation=number))
+        thread = SimpleNamespace(_consumer=consumer)
+        monkeypatch.setattr(app, "_consumer", SimpleNamespace(assignment=set, _thread=thread))
+        asyncio.run(app._assigned())
+
+    app.shards.outlet.close(0.0)
+    assert asked == seamless
