@@ -161,8 +161,9 @@ class KafkaLog:
         if rewound:
             # The app seeks to what is committed when it resumes; there is no public way to commit less.
             await self._app.consumer._commit(rewound)  # noqa: SLF001
-        for place, offset in rewound.items():  # it would leave out those that begin with 0
-            await self._app.consumer.seek(place, offset)
+        # It leaves out those that begin with 0, and those of which nothing was ever acknowledged.
+        for partition, place in places.items():
+            await self._app.consumer.seek(place, self._acknowledged[partition])
         return {partition: self._acknowledged[partition] for partition in partitions}
 
     def acknowledge(self, partition: int, below: int) -> None:
