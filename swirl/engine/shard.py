@@ -14,6 +14,7 @@ from swirl.effect import IncidentChanged
 from swirl.engine.outbox import Outbox
 from swirl.engine.pieces import Record, cut, log_record, outbox_key
 from swirl.frame import Tick, encode
+from swirl.monitor import FoldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,19 +111,30 @@ class Shard:
         return [*records, log_record(self.log)]
 
     def fold(self, offset: int, log_ms: int, payload: bytes) -> list[Effect]:
-        """Fold a record; returns what shall be done, which may have been done before."""
+        """Fold a record; returns what shall be done, which may have been done before.
+
+        Raises:
+            FoldError: see :meth:`swirl.monitor.Monitor.apply`.
+        """
         if 0 < self.monitor.next_offset < offset:
             self.gap += offset - self.monitor.next_offset
         known = offset < self.monitor.next_offset
-        effects = self.monitor.apply(offset, log_ms, payload)
+        try:
+            effects = self.monitor.apply(offset, log_ms, payload)
+        except FoldError as error:
+            self._note(offset, error.effects)
+            raise
+        self._note(offset, effects)
+        if payload != TICK and (known or not (self.monitor.folded or self.monitor.refusal)):
+            self.redelivered += 1
+        return effects
+
+    def _note(self, offset: int, effects: list[Effect]) -> None:
         for pipeline in self.monitor.folded:
             self._dirty.setdefault(pipeline, offset)
         for step in _steps(effects):
             if step not in self.outbox(step.incident.pipeline):
                 self.untold.add(step.incident.pipeline)
-        if payload != TICK and (known or not (self.monitor.folded or self.monitor.refusal)):
-            self.redelivered += 1
-        return effects
 
     def news(self, effects: list[Effect]) -> list[IncidentChanged]:
         """The steps of incidents that nobody has been told yet; from now on they wait in the outbox."""

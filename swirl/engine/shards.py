@@ -18,7 +18,7 @@ from swirl.engine import wire
 from swirl.engine.pieces import Record
 from swirl.engine.shard import TICK, Shard
 from swirl.errors import DeliveryError, TopicsError
-from swirl.monitor import Monitor
+from swirl.monitor import FoldError, Monitor
 from swirl.sinks.outlet import Outlet
 from swirl.sinks.prometheus import PrometheusSink, WorkerFigures
 
@@ -267,9 +267,13 @@ class Shards:
         try:
             effects = shard.fold(offset, log_ms, value)
         except Exception as error:  # noqa: BLE001 - a record that the fold cannot stand must not stop all the others
-            _log.exception("partition %d offset %d could not be folded and was left out", partition, offset)
-            self._bury(shard, (offset, log_ms), ("fold_failed", repr(error)), key, value)
-            effects = []
+            if "fold_failed" not in self._gone.dead_letters:
+                _log.exception(
+                    "partition %d offset %d could not be folded and was left out; further ones are counted",
+                    *(partition, offset),
+                )
+            self._bury(shard, (offset, log_ms), ("fold_failed", repr(error.__cause__ or error)), key, value)
+            effects = error.effects if isinstance(error, FoldError) else []
         refusal = shard.monitor.refusal
         if refusal is not None:
             self._bury(shard, (offset, log_ms), (refusal.cause, str(refusal)), key, value)

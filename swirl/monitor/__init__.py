@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from swirl.detector import Detector
     from swirl.effect import Effect
 
-__all__ = ["Monitor", "default_detectors"]
+__all__ = ["FoldError", "Monitor", "default_detectors"]
 
 _SNAPSHOT = 1
 _PIPELINES = 10_000
@@ -40,6 +40,18 @@ def default_detectors(settings: MonitorSettings) -> dict[Kind, tuple[Detector, .
         Kind.POSITIVE: (change,),
         Kind.DISTRIBUTION: (drift,),
     }
+
+
+class FoldError(Exception):
+    """An error of ours: pipelines could not stand a record. It went into the others all the same.
+
+    Attributes:
+        effects: of the others.
+    """
+
+    def __init__(self, pipelines: Sequence[str], effects: list[Effect]) -> None:
+        super().__init__(f"the record could not be folded into {', '.join(pipelines)}")
+        self.effects = effects
 
 
 class Monitor:
@@ -90,6 +102,9 @@ class Monitor:
 
         Returns:
             What shall be done, in order.
+
+        Raises:
+            FoldError: an error of ours; what the other pipelines have said is in it.
         """
         steps = self.fold(offset, log_ms, payload)
         while True:
@@ -115,9 +130,15 @@ class Monitor:
             return []
         self.folded = tuple(pipeline.name for pipeline in behind)
         effects: list[Effect] = []
+        failed: dict[str, Exception] = {}
         for pipeline in behind:
             pipeline.next_offset = offset + 1
-            effects += yield from pipeline.apply(log_ms, record)
+            try:
+                effects += yield from pipeline.apply(log_ms, record)
+            except Exception as error:  # noqa: BLE001 - raised below, when time has passed for the others too
+                failed[pipeline.name] = error
+        if failed:
+            raise FoldError(list(failed), effects) from next(iter(failed.values()))
         return effects
 
     def _pipeline(self, name: str) -> PipelineMonitor:

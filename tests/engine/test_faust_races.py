@@ -11,10 +11,12 @@ import pytest
 
 from swirl.effect import IncidentChanged, WindowClosed
 from swirl.engine.pieces import Record
+from swirl.engine.shard import TICK
 from swirl.engine.shards import Shards
 from swirl.engine.wire import DeadLetter, IncidentRecord, WindowPart
 from swirl.kafka.topics import Topics
 from swirl.monitor import Monitor
+from swirl.monitor.pipeline import PipelineMonitor
 from swirl.settings import KafkaSettings, MonitorSettings, WorkerSettings
 from tests.engine.memory_log import MemoryLog
 from tests.monitor.log import Entry, make_log
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from swirl.effect import Effect
+    from swirl.frame import Frame, Tick
 
 SETTINGS = MonitorSettings(window_seconds=1, lateness_seconds=0, silence_seconds=3, skew_seconds=60)
 TOPICS = Topics.of(KafkaSettings())
@@ -331,6 +334,38 @@ async def test_a_late_save_that_fails_is_not_forgotten_for_a_later_one(entries: 
     await shards.save()  # it waits for those that are late
     with pytest.raises(ConnectionError):
         await shards.save()
+
+
+@scene
+async def test_a_pipeline_that_cannot_be_folded_stops_no_other(
+    entries: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = PipelineMonitor.apply
+
+    def fails(self: PipelineMonitor, log_ms: int, record: Frame | Tick) -> Any:
+        if self.name == entries[0].pipeline:
+            raise ZeroDivisionError
+        return apply(self, log_ms, record)
+
+    log = MemoryLog()
+    shards, _ = worker(log)
+    await shards.assign({0})
+    monkeypatch.setattr(PipelineMonitor, "apply", fails)
+    for number, entry in enumerate(entries):
+        await shards.take(0, 2 * number, entry.log_ms, None, entry.payload)
+        await shards.take(0, 2 * number + 1, entry.log_ms, None, TICK)
+    monkeypatch.undo()
+
+    plain = Monitor(SETTINGS)
+    told = [
+        effect.identity
+        for entry in entries
+        for payload in (entry.payload, TICK)
+        for effect in plain.apply(plain.next_offset, entry.log_ms, payload)
+        if isinstance(effect, IncidentChanged) and effect.incident.pipeline != entries[0].pipeline
+    ]
+    assert steps(log) == told != []
+    assert shards.figures().dead_letters["fold_failed"] > 0
 
 
 @scene
