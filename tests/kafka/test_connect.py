@@ -83,7 +83,7 @@ def test_a_certificate_of_ones_own_is_loaded_with_its_key(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kafka", ["broker:9092", "127.0.0.1:1, kafka_2.example-1:65535", "[::1]:9092", ""])
 def test_brokers_are_names_or_addresses_with_a_port(kafka: str) -> None:
-    KafkaSettings(kafka=kafka)
+    assert len(KafkaSettings(kafka=kafka).servers) == len(kafka.split())
 
 
 @pytest.mark.parametrize(
