@@ -61,3 +61,21 @@ def test_a_worker_that_stood_still_too_long_ends_and_tells_nothing_twice(
         assert first.wait(5) == 76
         assert told.incidents
         rig.check(told)
+
+
+def test_workers_that_begin_together_while_the_first_frames_come_leave_none_out(
+    broker: Broker, tmp_path: Path, prefix: str
+) -> None:
+    """Partitions come, go and come again before anything of them was ever acknowledged."""
+    seed = 3
+    print("seed", seed)
+    with Rig(broker, tmp_path, prefix) as rig:
+        sent = frames(seed, names_for([0, 0, 1, 2, 3], 4), seconds=20)
+        rig.keep(2)
+        wait_for(lambda: any(worker.ready for worker in rig.alive), 60)
+        rig.feed.begin(sent, per_second=len(sent) / 12)
+        rig.alive[0].kill()
+        wait_for(lambda: rig.feed.position > len(sent) // 2, 30)
+        rig.alive[0].kill()
+        rig.feed.finish()
+        rig.check(rig.finish(sent))
