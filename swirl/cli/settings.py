@@ -41,10 +41,11 @@ def table(environ: Mapping[str, str] | None = None) -> list[str]:
     for title, kind in _KINDS:
         now = kind.from_environment(environ)
         lines += [*([""] if lines else []), title]
-        for spec in fields(now):
-            value = _shown(getattr(now, spec.name), secret=not spec.repr)
+        values = {spec: _shown(getattr(now, spec.name), secret=not spec.repr) for spec in fields(now)}
+        width = max(14, *map(len, values.values()))
+        for spec, value in values.items():
             mark = " " if getattr(now, spec.name) == spec.default else "*"
-            lines.append(f"{mark} {spec.metadata['variable']:<27} {value:<14} {spec.metadata['doc']}")
+            lines.append(f"{mark} {spec.metadata['variable']:<27} {value:<{width}} {spec.metadata['doc']}")
     return [*lines, "", "* differs from its default"]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from swirl.effect import IncidentChanged
 from swirl.sinks.wording import headline, plain
 
@@ -31,4 +33,6 @@ class LogSink:
         incident = effect.incident
         said = effect.reply or f"{incident.sentence} Look first {incident.look_first}"
         mark = "✓" if incident.state == "resolved" else "◆"
-        _log.warning("%s %s. %s", mark, headline(incident), plain(said))
+        # What is said of an end tells when; the headline then tells what it was.
+        shown = msgspec.structs.replace(incident, state="open") if effect.reply else incident
+        _log.warning("%s %s. %s", mark, headline(shown), plain(said))

@@ -26,5 +26,4 @@ def test_an_incident_is_one_warning_a_step(caplog: pytest.LogCaptureFixture) -> 
     assert opened.startswith("◆ ads / ingest: data pipeline broken since")
     assert incident.sentence in opened
     assert f"Look first {incident.look_first}" in opened
-    assert ended.startswith("✓ ads / ingest")
-    assert ended.endswith("Resolved after 1 min.")
+    assert ended == f"✓{opened.partition('. ')[0][1:]}. Resolved after 1 min."
