@@ -29,15 +29,13 @@ class Emitters(NamedTuple):
         number: how many.
         stages: of the pipeline.
         flush_seconds: between two frames of one.
-        bucket_seconds: event time that one slice sums up; 1 today.
-        aligned: frames end where buckets end; else each tells of a part of one bucket more.
+        bucket_seconds: event time that one slice sums up; 1 today. Frames end where buckets end.
     """
 
     number: int
     stages: int = 3
     flush_seconds: int = 1
     bucket_seconds: int = 1
-    aligned: bool = False
 
     @property
     def frames(self) -> float:
@@ -47,8 +45,7 @@ class Emitters(NamedTuple):
     @property
     def slices(self) -> int:
         """Of one frame."""
-        buckets = max(1, self.flush_seconds // self.bucket_seconds) + (not self.aligned)
-        return self.stages * buckets
+        return self.stages * max(1, self.flush_seconds // self.bucket_seconds)
 
     def frame_us(self, each_us: float = FRAME_US) -> float:
         """Microseconds of a core for one frame."""
