@@ -317,7 +317,7 @@ class Listener:
 
     def __init__(self, settings: KafkaSettings, topic: str, client: str) -> None:
         self._topic = topic
-        self._partitions: set[int] = set()
+        self._keys: set[bytes] = set()
         self._connection = Connection(settings, client)
         try:
             self._consumer = KafkaConsumer(
@@ -332,17 +332,18 @@ class Listener:
             raise
 
     def listen(self, keys: Iterable[bytes]) -> None:
-        """Read the partitions of these keys from now on.
+        """Read the partitions of these keys from now on, from their beginning where a key is new.
 
         Raises:
             KafkaError: there is no such topic, or it may not be read.
         """
         count = self._connection.partitions(self._topic)
-        wanted = {partition(key, count) for key in keys}
-        new = [TopicPartition(self._topic, one) for one in wanted - self._partitions]
+        places = {key: TopicPartition(self._topic, partition(key, count)) for key in {*keys, *self._keys}}
+        new = {place for key, place in places.items() if key not in self._keys}
         if new:
-            self._partitions |= wanted
-            self._consumer.assign([TopicPartition(self._topic, one) for one in self._partitions])
+            self._keys |= places.keys()
+            self._consumer.assign(sorted(set(places.values())))
+            # Also where others are read already: what is there of the new key has been passed over.
             self._consumer.seek_to_beginning(*new)
 
     def read(self, seconds: float) -> list[tuple[bytes, bytes]]:
