@@ -250,7 +250,8 @@ class PipelineMonitor:
 
     def _count(self, window: Window, log_ms: int, *, whole: bool) -> WindowCounts:
         heard, known = self._emitters.by_stage(log_ms)
-        lag = max(0, log_ms - self._clock.newest_ms)
+        # As it was when something came last: who sends nothing any more is silent, not late.
+        lag = max(0, self._clock.moved_ms - self._clock.newest_ms)
         return WindowCounts(window.start_ms, _counted(window), {}, heard, known, lag, whole)
 
     def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swirl.effect import IncidentChanged, WindowClosed
-from swirl.frame import Frame, Slice, definition_hash, encode
+from swirl.frame import Frame, Slice, Tick, definition_hash, encode
 from swirl.monitor import Monitor
 from swirl.settings import MonitorSettings
 from tests.monitor.log import DEFINITION, START, summary
@@ -106,6 +106,12 @@ class Fleet:
                     member.due_ms += member.flush_ms
                     self._flush(member)
             self._arrive()
+
+    def tick(self, seconds: float) -> None:
+        """Time passes in the log, and nobody sends anything."""
+        self.now_ms += round(seconds * 1000)
+        self._arrive()
+        self._apply(self.now_ms, encode(Tick("")))
 
     def _flush(self, member: Member, *, goodbye: bool = False) -> None:
         member.sequence += 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from swirl.effect import IncidentChanged
 from swirl.monitor import Monitor
-from tests.monitor.fleet import Fleet, Member
+from tests.monitor.fleet import STEP_MS, Fleet, Member
 from tests.monitor.log import as_bytes
 
 if TYPE_CHECKING:
@@ -54,6 +54,21 @@ def test_one_of_four_that_is_killed_is_told_as_a_silent_emitter_and_not_as_less_
     assert opened.incident.opened_ms <= shown.end_ms + shown.window_ms
     assert first_told(fleet)[-1].health.emitters_silent == 1
     assert revisions(fleet) == 0
+
+
+@pytest.mark.parametrize("delay_ms", [0, 250])
+def test_an_emitter_that_ends_as_it_should_is_no_late_data(delay_ms: int) -> None:
+    """Its last windows are closed when nothing came for a while."""
+    fleet = Fleet(1, count=1, window_seconds=1)
+    fleet.members[0].delay_ms = delay_ms
+    fleet.run(80)
+    fleet.stop(fleet.members[0])
+    told = len(fleet.windows)
+    for _ in range(30):
+        fleet.tick(1)
+    assert len(fleet.windows) > told
+    assert fleet.titles == []
+    assert max(window.health.lag_ms for window in fleet.windows) <= delay_ms + 2 * STEP_MS
 
 
 def test_the_window_in_which_an_emitter_died_closes_when_it_counts_as_missing() -> None:
