@@ -38,6 +38,10 @@ _log = logging.getLogger("swirl.worker")
 
 _BYTES_A_SECOND = 1_000_000.0
 """Of snapshots, over all pipelines of a worker: what is written depends on time, not on how much there is."""
+_EACH_BYTES = 20_000
+"""A small one costs as much as these: 50 a second at most."""
+_CREDIT_S = 0.25
+"""Of writing nothing, after which so much may be written at once."""
 
 _LEASE = 0.6
 """Of a session: where Kafka was not heard for longer, nobody is told anything until it is heard again."""
@@ -362,8 +366,8 @@ class Shards:
         for partition in self._shards:
             self._log.post(self._topics.frames, partition, None, TICK)
 
-    async def save(self) -> None:
-        """Write what was told, and the one snapshot that waits longest, if any is due."""
+    async def save(self) -> bool:
+        """Write what was told, and the one snapshot that waits longest, if any is due; whether one was."""
         for late in [late for late in self._late if late.done()]:
             self._late.remove(late)
             late.result()
@@ -376,11 +380,13 @@ class Shards:
                 self._acknowledge(shard)
             now = self._clock()
             if now < self._next_save or not self._shards:
-                return
+                return False
             waiting = [(*shard.waits_longest(now), shard) for shard in self._shards.values()]
             since, pipeline, shard = min(waiting, key=lambda one: one[0])
-            if pipeline and now - since >= self._worker.snapshot_seconds:
+            due = bool(pipeline) and now - since >= self._worker.snapshot_seconds
+            if due:
                 await self._snapshot(shard, pipeline)
+            return due
 
     async def save_all(self) -> None:
         """Write everything: partitions go away, or the worker ends."""
@@ -412,7 +418,8 @@ class Shards:
             outbox = [shard.outbox_record(pipeline)] if pipeline in shard.outboxes else []
             await self._log.write(self._topics.state, shard.partition, [*outbox, *leftovers])
         size = sum(len(record.value or b"") for record in (*pieces, head))
-        self._next_save = self._clock() + size / _BYTES_A_SECOND
+        pause = max(size, _EACH_BYTES) / _BYTES_A_SECOND
+        self._next_save = max(self._next_save, self._clock() - _CREDIT_S) + pause
         self._gone.snapshots += 1
         self._gone.snapshot_bytes += size
         self._saved_ms[pipeline] = time.time_ns() // 1_000_000

@@ -454,6 +454,29 @@ def test_progress_is_that_of_the_partition_furthest_behind() -> None:
     run(scene())
 
 
+def test_small_snapshots_go_together_as_far_as_their_share_of_time_allows() -> None:
+    async def scene() -> None:
+        rig = Rig(snapshot_seconds=1)
+        rig.entries = make_log(3, pipelines=30, emitters=1, seconds=3)
+        shards = rig.start()
+        await shards.assign({0})
+        await rig.feed(shards, 0)
+        await shards.save()
+        rig.now = 10.0
+        while await shards.save():
+            pass
+        assert 10 < shards.figures().snapshots < 15  # a quarter of a second at 50 a second
+        assert rig.log.acknowledged.get(0, 0) < len(rig.entries)
+        for _ in range(2):
+            rig.now += 0.25
+            while await shards.save():
+                pass
+        assert shards.figures().snapshots == 30
+        assert rig.log.acknowledged[0] == len(rig.entries)
+
+    run(scene())
+
+
 def test_what_is_written_for_snapshots_depends_on_time_and_not_on_how_much_there_is() -> None:
     async def scene() -> None:
         rig = Rig(snapshot_seconds=1)

@@ -168,8 +168,8 @@ class WorkerApp(faust.App):
             self.shards.tick()
 
     async def _save(self) -> None:
-        if self.shards.ready:
-            await self.shards.save()
+        while self.shards.ready and await self.shards.save():
+            pass  # small ones go together: of thousands of pipelines the last would wait for minutes
 
     async def _check(self) -> None:
         """A topic that was deleted and made anew has fewer records than were folded."""
