@@ -100,7 +100,7 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
         drift: stage name -> feature -> standardised drift (a z by the null law).
         heard: stage name -> emitters whose frames had come in time when the window closed.
         known: stage name -> emitters that should have been heard (those that said goodbye excepted).
-        lag_ms: log time minus event time of the newest record when the window closed.
+        lag_ms: time of sending minus event time of the newest record when the window closed.
         whole: the window was covered to its full length.
         normal: it lies in no incident and may serve as baseline.
     """

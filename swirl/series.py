@@ -19,7 +19,7 @@ ratio                   ratio         the user's own, of one stage or across two
 counter_level           level         the user's own counter per record, unless a ratio has it above the line
 latency_p50             level         median time per record, given the load
 latency_p95             positive      0.95 quantile of the time per record
-lag                     positive      log time minus event time of what came last before the window closed
+lag                     positive      time of sending minus event time, of what came last
 drift                   distribution  a feature against its baseline
 prediction_drift        distribution  a numeric prediction against its baseline
 observed_drift          distribution  the user's own observation against its baseline

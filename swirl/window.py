@@ -38,6 +38,8 @@ class EventClock(msgspec.Struct):
         newest_ms: newest event time, -1 before the first.
         moved_ms: log time at which it was seen.
         watermark_ms: never goes back.
+        lag_ms: how long after the newest event time its emitter sent it. Of the way to the log it says
+            nothing: an outage there makes no record old.
 
     Example:
         >>> clock = EventClock(lateness_ms=500, skew_ms=60_000, grace_ms=3_000)
@@ -57,17 +59,19 @@ class EventClock(msgspec.Struct):
     newest_ms: int = -1
     moved_ms: int = 0
     watermark_ms: int = -1
+    lag_ms: int = 0
 
     def is_future(self, log_ms: int, event_ms: int) -> bool:
         """Whether an event time runs ahead of the log further than clocks may differ."""
         return event_ms > log_ms + self.skew_ms
 
-    def heard(self, log_ms: int, event_ms: int) -> bool:
-        """Take a new event time. False: it lies in the future and moved nothing."""
+    def heard(self, log_ms: int, event_ms: int, sent_ms: int | None = None) -> bool:
+        """Take a new event time, which was sent at a time. False: it lies in the future and moved nothing."""
         if self.is_future(log_ms, event_ms):
             return False
         if event_ms > self.newest_ms:
             self.newest_ms, self.moved_ms = event_ms, log_ms
+            self.lag_ms = max(0, (log_ms if sent_ms is None else sent_ms) - event_ms)
         return True
 
     def passed(self, log_ms: int, covered_ms: int | None = None) -> int:

@@ -204,7 +204,7 @@ CAUSES: dict[str, Cause] = {
         own={"lag": "up", "records": "late"},
         where="source",
         severity="degraded",
-        look="at {source}: a backlog or a clock, or frames waited for Kafka. The records are fine, but old.",
+        look="at {source}: a backlog or a clock. The records are fine, but old.",
     ),
     "blind": Cause(
         "monitoring blind",

@@ -166,7 +166,7 @@ class PipelineMonitor:
 
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
         start, end = frame.covers
-        if self._clock.heard(log_ms, end):
+        if self._clock.heard(log_ms, end, frame.sent_ms):
             self._emitters.cover(frame.emitter, end, log_ms, self._clock.floor(log_ms))
             self._cover(start, end)
         late = self._health.late_records
@@ -251,7 +251,7 @@ class PipelineMonitor:
     def _count(self, window: Window, log_ms: int, *, whole: bool) -> WindowCounts:
         heard, known = self._emitters.by_stage(log_ms)
         # As it was when something came last: who sends nothing any more is silent, not late.
-        lag = max(0, self._clock.moved_ms - self._clock.newest_ms)
+        lag = self._clock.lag_ms
         return WindowCounts(window.start_ms, _counted(window), {}, heard, known, lag, whole)
 
     def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
@@ -293,7 +293,7 @@ class PipelineMonitor:
     ) -> WindowClosed:
         self._emitters.count(self._health, self._log_ms)
         self._health.watermark_ms = self._clock.watermark_ms
-        self._health.lag_ms = now.lag_ms
+        self._health.lag_ms = max(0, self._clock.moved_ms - self._clock.newest_ms)
         self._health.labels_overflowed = self._totals.overflowed
         self._health.false_alarms_expected = self._judge.expected_alarms
         self._health.series = len(self._judge.table)
@@ -337,7 +337,7 @@ class PipelineMonitor:
             kept = self._history.find(start)
             if kept is not None:
                 kept.stages = stages
-            now = WindowCounts(start, stages, lag_ms=before.health.lag_ms)
+            now = WindowCounts(start, stages, lag_ms=0 if kept is None else kept.lag_ms)
             measured = measure(window, now, None, before.definition, self._judge.table, self._models)
             closed = revised(before, window, now, measured)
             self._closed[start] = (window, closed)
@@ -403,11 +403,8 @@ class PipelineMonitor:
             )
         self.next_offset = data.get("offset", 0)
         clock = msgspec.convert(data["clock"], EventClock)
-        self._clock.newest_ms, self._clock.moved_ms, self._clock.watermark_ms = (
-            clock.newest_ms,
-            clock.moved_ms,
-            clock.watermark_ms,
-        )
+        for name in ("newest_ms", "moved_ms", "watermark_ms", "lag_ms"):
+            setattr(self._clock, name, getattr(clock, name))
         self._emitters.restore(data["emitters"])
         self._definitions = {key: msgspec.convert(value, Definition) for key, value in data["definitions"]}
         self._definition = self._history.definition = msgspec.convert(data["definition"], Definition)

@@ -81,7 +81,7 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """False for what was said in a thread of Swirl's."""
-        owner = next((name for name in self.last if name in (record.threadName or "")), None)
+        owner = next((name for name in tuple(self.last) if name in (record.threadName or "")), None)
         if owner is None:
             return True
         for told in record.args if isinstance(record.args, tuple) else ():

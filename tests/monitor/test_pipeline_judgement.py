@@ -189,23 +189,24 @@ class Pipeline:
         covers: tuple[int, int],
         *slices: Slice,
         log_ms: int = -1,
+        sent_ms: int = -1,
         emitter: bytes = A,
         goodbye: bool = False,
     ) -> list[Effect]:
         number = self.sequences[emitter] = self.sequences.get(emitter, 0) + 1
+        logged = covers[1] if log_ms < 0 else log_ms
         frame = Frame(
             "p",
             emitter,
             number,
-            0,
+            START + (logged if sent_ms < 0 else sent_ms),
             (START + covers[0], START + covers[1]),
             definition_hash(GRAPH),
             GRAPH if number == 1 else None,
             tuple(msgspec.structs.replace(piece, bucket_ms=START + piece.bucket_ms) for piece in slices),
             goodbye=goodbye,
         )
-        log = START + (covers[1] if log_ms < 0 else log_ms)
-        effects: list[Effect] = drain(self.monitor.apply(log, frame))
+        effects: list[Effect] = drain(self.monitor.apply(START + logged, frame))
         return effects
 
     def tick(self, log_ms: int) -> list[Effect]:
@@ -458,6 +459,13 @@ def test_a_revision_changes_the_counts_that_are_kept_and_neither_the_lag_nor_the
     kept = pipeline.monitor.snapshot()["history"][0]
     assert kept["stages"]["a"]["1"]["records"] == 1_500
     assert again.start_ms == START
+
+
+def test_a_frame_that_waited_on_its_way_makes_no_record_late(script: Script) -> None:
+    pipeline = Pipeline(script)
+    (first,) = windows(pipeline.frame((0, 1_000), invalid(0), sent_ms=1_000, log_ms=41_000))
+    assert first.point("", "lag") is None
+    assert first.health.lag_ms == 40_000
 
 
 def test_a_window_may_be_revised_while_it_is_retained_and_no_longer(script: Script) -> None:
