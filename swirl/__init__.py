@@ -14,7 +14,7 @@ from swirl.errors import (
     SwirlError,
 )
 from swirl.frame import Verdict
-from swirl.sdk import kafka
+from swirl.sdk.kafka import watched as _watched_elsewhere
 from swirl.sdk.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def watch(**settings: Any) -> LocalEngine | KafkaTransport:
         MissingExtraError: ``pip install 'swirl-monitor[watch]'`` has not been done.
         SettingsError: a setting has an unusable value.
     """
-    remote = kafka.watched()
+    remote = _watched_elsewhere()
     if remote is not None:
         return remote
     try:

@@ -116,7 +116,7 @@ class Shard:
         Raises:
             FoldError: see :meth:`swirl.monitor.Monitor.apply`.
         """
-        if 0 < self.monitor.next_offset < offset:
+        if self.monitor.next_offset < offset:
             self.gap += offset - self.monitor.next_offset
         known = offset < self.monitor.next_offset
         try:

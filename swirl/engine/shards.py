@@ -267,7 +267,12 @@ class Shards:
         await self._log.calm()
         if shard is None or not self._owns(shard):  # it was on its way when the partition went
             return
-        value = value or b""
+        value, expected = value or b"", shard.monitor.next_offset
+        if offset > expected:
+            _log.error(
+                "partition %d: records %d to %d never came: they were gone from the log, or left out",
+                *(partition, expected, offset - 1),
+            )
         try:
             effects = shard.fold(offset, log_ms, value)
         except Exception as error:  # noqa: BLE001 - a record that the fold cannot stand must not stop all the others

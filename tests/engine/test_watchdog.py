@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("faust", reason="the worker is not installed: pip install 'swirl-monitor[worker]'")
-
-from swirl.engine.faust.watchdog import EXIT_FENCED, EXIT_STALLED, Watchdog
+from swirl.engine.watchdog import EXIT_FENCED, EXIT_STALLED, Watchdog
 from swirl.settings import WorkerSettings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import yaml
 from swirl import settings
 from swirl.cli.commands import group
 from swirl.detector import detectors
-from swirl.engine.faust.watchdog import EXIT_FENCED, EXIT_STALLED
 from swirl.engine.faust.worker import EXIT_CRASHED
+from swirl.engine.watchdog import EXIT_FENCED, EXIT_STALLED
 from swirl.kafka.topics import Topics
 from swirl.sinks.prometheus import METRICS
 

@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from swirl import quiet
-from swirl.engine.faust.watchdog import Watchdog
 from swirl.engine.shards import Shards
+from swirl.engine.watchdog import Watchdog
 from swirl.errors import MissingExtraError
 from swirl.kafka.connect import tls
 from swirl.kafka.rights import WORKER, explained

@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from swirl.engine.faust.watchdog import EXIT_STALLED
+from swirl.engine.watchdog import EXIT_STALLED
 from swirl.errors import SettingsError
 from swirl.kafka.rights import explained
 
