@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -77,10 +78,13 @@ class VerdictListener:
     def _run(self) -> None:
         backoff = _BACKOFF_S
         while not self._end.is_set():
+            began = time.monotonic()
             try:
                 self._listen()
             except Exception as error:  # noqa: BLE001 - verdicts may fail to come; the pipeline goes on
                 self._tell(error)
+            if time.monotonic() - began > 2 * _BACKOFF_MOST_S:  # it had gone well for long
+                backoff = _BACKOFF_S
             self._end.wait(backoff)
             backoff = min(2 * backoff, _BACKOFF_MOST_S)
 
