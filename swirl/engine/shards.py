@@ -11,7 +11,7 @@ import os
 import time
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
 from swirl.engine import wire
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from swirl.settings import MonitorSettings, WorkerSettings
     from swirl.sinks.base import Sink
 
-__all__ = ["Log", "Shards"]
+__all__ = ["Log", "Shards", "Stretch"]
 
 _log = logging.getLogger("swirl.worker")
 
@@ -49,6 +49,13 @@ _LOOK_S = 0.05
 
 _IDENTITY_S = 15.0
 """Between two looks whether the frames' topic is still the same one."""
+
+
+class Stretch(NamedTuple):
+    """What of a partition waits to be folded: from an offset, up to one."""
+
+    begin: int
+    end: int
 
 
 class Log(Protocol):
@@ -84,7 +91,7 @@ class Log(Protocol):
         """Of the frames' topic: another one after it was deleted and made anew."""
         ...
 
-    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
+    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, Stretch]:
         """Where reading of the frames goes on; acknowledgements begin there.
 
         Args:
@@ -139,6 +146,7 @@ class Shards:
         self._shards: dict[int, Shard] = {}
         self._owner: dict[str, Shard] = {}
         self._progress: dict[int, float] = {}
+        self._behind: dict[int, int] = {}
         self._unwritten: set[str] = set()
         self._saving = asyncio.Lock()
         self._late: list[asyncio.Future[None]] = []
@@ -179,7 +187,8 @@ class Shards:
         for shard, same in fresh:
             if not same or not shelves[shard.partition].log:
                 await self._log.write(self._topics.state, shard.partition, shard.begin())
-            shard.monitor.next_offset = begins[shard.partition]
+            shard.monitor.next_offset = begins[shard.partition].begin
+            self._behind[shard.partition] = begins[shard.partition].end
             self._take_over(shard)
         for partition in partitions:
             self._progress[partition] = self._clock()
@@ -229,17 +238,25 @@ class Shards:
         for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
             self._owner[pipeline] = shard
         for effect in shard.monitor.standing():
-            self.exporter.handle(effect)
             if isinstance(effect, VerdictChanged):
                 self._tell_pipeline(shard, effect)
+        self._show_if_abreast(shard)
         for outbox in shard.outboxes.values():
             self._threads |= outbox.threads
             for change in outbox.pending.values():
                 # The worker before may have told it without living to write that down.
                 self.outlet.offer(change, doubtful=True)
 
+    def _show_if_abreast(self, shard: Shard) -> None:
+        """Export what stands once all is folded that had come before: counters never go back meanwhile."""
+        if shard.monitor.next_offset >= self._behind.get(shard.partition, 0):
+            self._behind.pop(shard.partition, None)
+            for effect in shard.monitor.standing():
+                self.exporter.handle(effect)
+
     def _drop(self, partition: int) -> None:
         shard = self._shards.pop(partition)
+        self._behind.pop(partition, None)
         self._progress.pop(partition, None)
         self._gone.add(shard)
         for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
@@ -289,6 +306,8 @@ class Shards:
         if effects:
             await self._carry(shard, effects)
         if self._owns(shard):
+            if partition in self._behind:
+                self._show_if_abreast(shard)
             self._progress[partition] = self._clock()
 
     def _owns(self, shard: Shard) -> bool:
@@ -308,7 +327,8 @@ class Shards:
 
     async def _carry(self, shard: Shard, effects: list[Effect]) -> None:
         for effect in effects:
-            self.exporter.handle(effect)
+            if shard.partition not in self._behind:
+                self.exporter.handle(effect)
             if isinstance(effect, WindowClosed):
                 key = effect.pipeline.encode()
                 for record in wire.window_records(effect):

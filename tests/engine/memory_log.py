@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from swirl.engine.pieces import Record, Shelf
+from swirl.engine.shards import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -20,7 +21,7 @@ class MemoryLog:
         self.records: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.acknowledged: dict[int, int] = {}
         self.id = "first"
-        self.first = self.gap = 0
+        self.first = self.gap = self.end = 0
         self.written = 0
         self.fail_after: int | None = None
 
@@ -51,12 +52,13 @@ class MemoryLog:
     async def identity(self) -> str:
         return self.id
 
-    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
+    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, Stretch]:
         for partition in afresh:
             self.acknowledged[partition] = 0
-        begins = {partition: self.acknowledged.get(partition, 0) for partition in partitions}
-        self.gap += sum(max(0, self.first - begin) for begin in begins.values())
-        return {partition: max(self.first, begin) for partition, begin in begins.items()}
+        acknowledged = {partition: self.acknowledged.get(partition, 0) for partition in partitions}
+        self.gap += sum(max(0, self.first - offset) for offset in acknowledged.values())
+        begins = {partition: max(self.first, offset) for partition, offset in acknowledged.items()}
+        return {partition: Stretch(begin, max(begin, self.end)) for partition, begin in begins.items()}
 
     def acknowledge(self, partition: int, below: int) -> None:
         self.acknowledged[partition] = max(below, self.acknowledged.get(partition, 0))

@@ -226,6 +226,32 @@ def test_all_is_safe_when_a_worker_ends_in_peace() -> None:
     run(scene())
 
 
+def test_counters_do_not_go_back_while_an_heir_catches_up() -> None:
+    async def scene() -> None:
+        rig = Rig(snapshot_seconds=1)
+        shards = rig.start()
+        await shards.assign({0})
+        await rig.feed(shards, 0, 200)
+        await shards.save_all()
+        rig.log.end = 300  # it folded so many before it died
+        heir = rig.start()
+        await heir.assign({0})
+
+        def exported() -> list[float]:
+            families = heir.exporter.collect()
+            return [s.value for f in families for s in f.samples if s.name == "swirl_frames_total"]
+
+        await rig.feed(heir, 200, 290)
+        assert exported() == []
+        await rig.feed(heir, 290, 300)
+        before = sum(exported())
+        assert before > 200
+        await rig.feed(heir, 300)
+        assert sum(exported()) > before
+
+    run(scene())
+
+
 def test_what_was_pending_is_told_by_the_heir_who_doubts_it() -> None:
     async def scene() -> None:
         rig, deaf, sink = Rig(), Told(), Told()

@@ -13,6 +13,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from swirl.engine.pieces import Shelf
+from swirl.engine.shards import Stretch
 from swirl.kafka.connect import options
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class KafkaLog:
 
         return await asyncio.to_thread(topic_id, self._kafka, self._topics.frames)
 
-    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, int]:
+    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, Stretch]:
         """Where reading of the frames goes on: where it was acknowledged, if that is still there."""
         places = {partition: TP(self._topics.frames, partition) for partition in partitions}
         async with self._reader() as reader:
@@ -164,7 +165,10 @@ class KafkaLog:
         # It leaves out those that begin with 0, and those of which nothing was ever acknowledged.
         for partition, place in places.items():
             await self._app.consumer.seek(place, self._acknowledged[partition])
-        return {partition: self._acknowledged[partition] for partition in partitions}
+        return {
+            partition: Stretch(self._acknowledged[partition], int(ends[place]))
+            for partition, place in places.items()
+        }
 
     def acknowledge(self, partition: int, below: int) -> None:
         """Frames below an offset need not be read again."""
