@@ -23,6 +23,7 @@ from kafka.errors import (
     MessageSizeTooLargeError,
     NodeNotReadyError,
     RecordListTooLargeError,
+    RequestTimedOutError,
     SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
 )
@@ -64,7 +65,7 @@ _FETCH_MS = 10_000
 """A fetch waits for so long at the broker while there is nothing new: few wakeups a second."""
 
 
-_EMPTY = (KafkaTimeoutError, NodeNotReadyError)
+_EMPTY = (KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError)
 """Errors that tell nothing but that something else went wrong before."""
 
 
@@ -85,12 +86,11 @@ class _Quiet(logging.Filter):
         if owner is None:
             return True
         for told in record.args if isinstance(record.args, tuple) else ():
+            if not isinstance(told, BaseException) or isinstance(told, _EMPTY):
+                continue
             # A broker that says why is followed by a connection that is lost.
-            if isinstance(told, BrokerResponseError) or (
-                isinstance(told, BaseException)
-                and not isinstance(told, _EMPTY)
-                and not isinstance(self.last[owner], BrokerResponseError)
-            ):
+            said, before = isinstance(told, BrokerResponseError), self.last[owner]
+            if said or not isinstance(before, BrokerResponseError):
                 self.last[owner] = told
         return False
 

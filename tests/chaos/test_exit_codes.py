@@ -28,7 +28,7 @@ def test_a_worker_that_is_told_to_end_while_it_begins_or_works_ends_with_0(
     with Rig(broker, tmp_path, prefix) as rig:
         rig.feed.send(frames(51, names_for([0, 1], 4), seconds=30))
         early = rig.start()
-        wait_for(lambda: "Starting" in early.words(), 30)
+        wait_for(lambda: "a worker of group" in early.words(), 30)
         late = rig.start()
         wait_for(lambda: "watching" in late.words(1000), 60, late.words)
         for worker in (early, late):

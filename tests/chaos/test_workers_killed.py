@@ -78,4 +78,6 @@ def test_workers_that_begin_together_while_the_first_frames_come_leave_none_out(
         wait_for(lambda: rig.feed.position > len(sent) // 2, 30)
         rig.alive[0].kill()
         rig.feed.finish()
-        rig.check(rig.finish(sent))
+        told = rig.finish(sent)
+        assert told.incidents
+        rig.check(told)
