@@ -1,6 +1,6 @@
 """All partitions that a worker owns: records in, effects out, snapshots in turns.
 
-Kafka is behind :class:`Log`.
+Kafka is behind :class:`swirl.engine.log.Log`.
 """
 
 from __future__ import annotations
@@ -11,28 +11,29 @@ import os
 import time
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
-from swirl.effect import IncidentChanged, VerdictChanged, WindowClosed
+from swirl.effect import VerdictChanged, WindowClosed
 from swirl.engine import wire
+from swirl.engine.messenger import Messenger
 from swirl.engine.pieces import Record
 from swirl.engine.shard import TICK, Shard
-from swirl.errors import DeliveryError, TopicsError
+from swirl.errors import TopicsError
 from swirl.monitor import FoldError, Monitor
-from swirl.sinks.outlet import Outlet
 from swirl.sinks.prometheus import PrometheusSink, WorkerFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
+    from swirl.engine.log import Log
     from swirl.engine.pieces import Shelf
     from swirl.kafka.topics import Topics
     from swirl.settings import MonitorSettings, WorkerSettings
     from swirl.sinks.base import Sink
 
-__all__ = ["Log", "Shards", "Stretch"]
+__all__ = ["Shards"]
 
 _log = logging.getLogger("swirl.worker")
 
@@ -45,71 +46,16 @@ _CREDIT_S = 0.25
 
 _LEASE = 0.6
 """Of a session: where Kafka was not heard for longer, nobody is told anything until it is heard again."""
-_LOOK_S = 0.05
 
 _IDENTITY_S = 15.0
 """Between two looks whether the frames' topic is still the same one."""
-
-
-class Stretch(NamedTuple):
-    """What of a partition waits to be folded: from an offset, up to one."""
-
-    begin: int
-    end: int
-
-
-class Log(Protocol):
-    """What a worker needs of Kafka.
-
-    Attributes:
-        gap: frames that were gone before :meth:`begin`, though nobody had acknowledged them.
-    """
-
-    gap: int
-
-    async def write(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        """Append records; returns when they are safe."""
-        ...
-
-    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
-        """Append a record soon; what becomes of it is not awaited."""
-        ...
-
-    async def calm(self) -> None:
-        """Wait while far too much is on its way: windows of who catches up, dead letters of a flood."""
-        ...
-
-    def touch(self) -> None:
-        """Something goes on that takes its time."""
-        ...
-
-    async def read_state(self, partitions: Sequence[int]) -> dict[int, Shelf]:
-        """Read partitions of the state topic to their ends."""
-        ...
-
-    async def identity(self) -> str:
-        """Of the frames' topic: another one after it was deleted and made anew."""
-        ...
-
-    async def begin(self, partitions: Sequence[int], afresh: Collection[int]) -> dict[int, Stretch]:
-        """Where reading of the frames goes on; acknowledgements begin there.
-
-        Args:
-            partitions: all that are owned.
-            afresh: those that shall be read from the first record that is there.
-        """
-        ...
-
-    def acknowledge(self, partition: int, below: int) -> None:
-        """Frames below an offset need not be read again."""
-        ...
 
 
 class Shards:
     """The work of one worker.
 
     Args:
-        log: see :class:`Log`.
+        log: see :class:`swirl.engine.log.Log`.
         topics: their names.
         settings: what decides.
         worker: how often to save, and whether to keep what cannot be read.
@@ -140,21 +86,18 @@ class Shards:
     ) -> None:
         self._log, self._topics = log, topics
         self._settings, self._worker, self._detectors = settings, worker, detectors
-        self._sink, self._threads = sink, threads
-        self._fenced, self._clock = fenced, clock
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock = clock
         self._shards: dict[int, Shard] = {}
-        self._owner: dict[str, Shard] = {}
         self._progress: dict[int, float] = {}
         self._behind: dict[int, int] = {}
-        self._unwritten: set[str] = set()
         self._saving = asyncio.Lock()
         self._late: list[asyncio.Future[None]] = []
         self._acknowledging = False
         self._next_save = self._next_look = 0.0
         self._saved_ms: dict[str, int] = {}
         self._gone = _Gone()
-        self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
+        self._messenger = Messenger(sink, threads, fenced, self._is_heard)
+        self.outlet = self._messenger.outlet
         self.exporter = PrometheusSink(
             outlets=lambda: {self.outlet.name: self.outlet.counts}, refused=self.refused, worker=self.figures
         )
@@ -171,7 +114,6 @@ class Shards:
                 have gone on with what it holds, so it takes over all of them anew.
         """
         self.ready = False
-        self._loop = asyncio.get_running_loop()
         self._gone.rebalances += 1
         for partition in sorted(self._shards.keys() - (partitions if seamless else set())):
             self._drop(partition)
@@ -235,17 +177,11 @@ class Shards:
 
     def _take_over(self, shard: Shard) -> None:
         self._shards[shard.partition] = shard
-        for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
-            self._owner[pipeline] = shard
         for effect in shard.monitor.standing():
             if isinstance(effect, VerdictChanged):
                 self._tell_pipeline(shard, effect)
         self._show_if_abreast(shard)
-        for outbox in shard.outboxes.values():
-            self._threads |= outbox.threads
-            for change in outbox.pending.values():
-                # The worker before may have told it without living to write that down.
-                self.outlet.offer(change, doubtful=True)
+        self._messenger.take_over(shard)
 
     def _show_if_abreast(self, shard: Shard) -> None:
         """Export what stands once all is folded that had come before: counters never go back meanwhile."""
@@ -259,15 +195,10 @@ class Shards:
         self._behind.pop(partition, None)
         self._progress.pop(partition, None)
         self._gone.add(shard)
-        for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
-            self.outlet.withdraw(pipeline)
+        self._messenger.drop(shard)
+        for pipeline in shard.monitor.pipelines:
             self.exporter.forget(pipeline)
-            self._owner.pop(pipeline, None)
             self._saved_ms.pop(pipeline, None)
-            self._unwritten.discard(pipeline)
-        for outbox in shard.outboxes.values():
-            for incident in outbox.threads:
-                self._threads.pop(incident, None)
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -354,35 +285,13 @@ class Shards:
         outboxes = [shard.outbox_record(pipeline) for pipeline in pipelines]
         await self._log.write(self._topics.state, shard.partition, outboxes)
         shard.untold.clear()
-        for step in news if self._owns(shard) else ():
-            self._owner[step.incident.pipeline] = shard
-            self.outlet.offer(step)
+        if self._owns(shard):
+            self._messenger.tell(shard, news)
 
-    def _may_send(self, effect: Effect) -> bool:
-        """Asked right before each attempt, from the outlet's thread; waits while Kafka is not heard."""
-        pipeline = effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
-        while (shard := self._owner.get(pipeline)) is not None:
-            if self._fenced():
-                self._gone.fenced += 1
-                raise DeliveryError(
-                    "this worker stood still and may own the pipeline no more", retry_after=1.0
-                )
-            heard = self._progress.get(shard.partition, -inf)
-            if self._clock() - heard < _LEASE * self._worker.session_seconds:
-                return True
-            time.sleep(_LOOK_S)
-        return False
-
-    def _on_settled(self, effect: Effect, told: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
-        if isinstance(effect, IncidentChanged) and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._settle, effect)
-
-    def _settle(self, change: IncidentChanged) -> None:
-        pipeline = change.incident.pipeline
-        shard = self._owner.get(pipeline)
-        if shard is not None:
-            shard.outbox(pipeline).settle(change, self._threads.get(change.incident.id, ""))
-            self._unwritten.add(pipeline)
+    def _is_heard(self, shard: Shard) -> bool:
+        """Whether Kafka was heard of a partition for most of a session; asked from the outlet's thread."""
+        heard = self._progress.get(shard.partition, -inf)
+        return self._clock() - heard < _LEASE * self._worker.session_seconds
 
     # -- now and then
 
@@ -427,12 +336,8 @@ class Shards:
             self._log.acknowledge(shard.partition, shard.settled)
 
     async def _write_outboxes(self) -> None:
-        told, self._unwritten = self._unwritten, set()
-        for pipeline in sorted(told):
-            shard = self._owner.get(pipeline)
-            if shard is not None:
-                record = shard.outbox_record(pipeline)
-                await self._log.write(self._topics.state, shard.partition, [record])
+        for shard, pipeline in self._messenger.settled():
+            await self._log.write(self._topics.state, shard.partition, [shard.outbox_record(pipeline)])
 
     async def _snapshot(self, shard: Shard, pipeline: str) -> None:
         *pieces, head = shard.begin_snapshot(pipeline, self._clock())
@@ -473,7 +378,7 @@ class Shards:
             log_gap_records=self._log.gap + self._gone.gap + sum(shard.gap for shard in shards),
             frames_redelivered=self._gone.redelivered + sum(shard.redelivered for shard in shards),
             rebalances=self._gone.rebalances,
-            fenced=self._gone.fenced,
+            fenced=self._messenger.fenced,
         )
 
     def refused(self) -> dict[str, int]:
@@ -485,7 +390,7 @@ class _Gone:
     """Counters that go on when a partition goes away."""
 
     def __init__(self) -> None:
-        self.snapshots = self.snapshot_bytes = self.rebalances = self.fenced = 0
+        self.snapshots = self.snapshot_bytes = self.rebalances = 0
         self.gap = self.redelivered = 0
         self.dead_letters: dict[str, int] = {}
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from swirl.engine.log import Stretch
 from swirl.engine.pieces import Record, Shelf
-from swirl.engine.shards import Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,8 +12,8 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+from swirl.engine.log import Stretch
 from swirl.engine.pieces import Shelf
-from swirl.engine.shards import Stretch
 from swirl.kafka.connect import options
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _TASK_BYTES = 2_000
 
 
 class KafkaLog:
-    """See :class:`swirl.engine.shards.Log`.
+    """See :class:`swirl.engine.log.Log`.
 
     Args:
         app: the Faust app.

@@ -1,0 +1,109 @@
+"""Tells people of the pipelines that a worker owns: once it is written down, and while they are its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from swirl.effect import IncidentChanged
+from swirl.errors import DeliveryError
+from swirl.sinks.outlet import Outlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from swirl.effect import Effect
+    from swirl.engine.shard import Shard
+    from swirl.sinks.base import Sink
+
+__all__ = ["Messenger"]
+
+_LOOK_S = 0.05
+
+
+class Messenger:
+    """Between the outboxes of a worker's partitions and the one sink that tells people.
+
+    Args:
+        sink: tells people.
+        threads: incident -> where the sink tells it; the same mapping as the sink's own memory.
+        fenced: whether this worker may have lost its partitions without knowing it.
+        heard: whether Kafka was heard of a partition lately; asked from the outlet's thread.
+
+    Attributes:
+        outlet: to the sink.
+        fenced: steps that were held back.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        threads: dict[str, str],
+        fenced: Callable[[], bool],
+        heard: Callable[[Shard], bool],
+    ) -> None:
+        self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
+        self.fenced = 0
+        self._threads = threads
+        self._is_fenced, self._heard = fenced, heard
+        self._owner: dict[str, Shard] = {}
+        self._settled: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def take_over(self, shard: Shard) -> None:
+        """Tell what earlier owners of a partition left to be told. Called from the worker's loop."""
+        self._loop = asyncio.get_running_loop()
+        for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
+            self._owner[pipeline] = shard
+        for outbox in shard.outboxes.values():
+            self._threads |= outbox.threads
+            for step in outbox.pending.values():
+                # The worker before may have told it without living to write that down.
+                self.outlet.offer(step, doubtful=True)
+
+    def drop(self, shard: Shard) -> None:
+        """The partition went to somebody else, who tells what waits."""
+        for pipeline in {*shard.monitor.pipelines, *shard.outboxes}:
+            self.outlet.withdraw(pipeline)
+            self._owner.pop(pipeline, None)
+            self._settled.discard(pipeline)
+        for outbox in shard.outboxes.values():
+            for incident in outbox.threads:
+                self._threads.pop(incident, None)
+
+    def tell(self, shard: Shard, steps: Iterable[IncidentChanged]) -> None:
+        """Tell steps that are written down."""
+        for step in steps:
+            self._owner[step.incident.pipeline] = shard
+            self.outlet.offer(step)
+
+    def settled(self) -> list[tuple[Shard, str]]:
+        """Pipelines of which something was told or given up since this was asked last: to be written down."""
+        names, self._settled = self._settled, set()
+        return [(self._owner[name], name) for name in sorted(names) if name in self._owner]
+
+    def _may_send(self, effect: Effect) -> bool:
+        """Asked right before each attempt, from the outlet's thread; waits while Kafka is not heard."""
+        pipeline = effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
+        while (shard := self._owner.get(pipeline)) is not None:
+            if self._is_fenced():
+                self.fenced += 1
+                raise DeliveryError(
+                    "this worker stood still and may own the pipeline no more", retry_after=1.0
+                )
+            if self._heard(shard):
+                return True
+            time.sleep(_LOOK_S)
+        return False
+
+    def _on_settled(self, effect: Effect, told: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
+        if isinstance(effect, IncidentChanged) and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, effect)
+
+    def _settle(self, step: IncidentChanged) -> None:
+        pipeline = step.incident.pipeline
+        shard = self._owner.get(pipeline)
+        if shard is not None:
+            shard.outbox(pipeline).settle(step, self._threads.get(step.incident.id, ""))
+            self._settled.add(pipeline)
