@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,7 +29,7 @@ from swirl.errors import SwirlError
 from swirl.kafka.connect import options as connection
 from swirl.kafka.topics import Topics
 from swirl.settings import KafkaSettings
-from swirl.testing.broker import Broker
+from swirl.testing.broker import Broker, free_port
 from swirl.testing.slack import SlackStandIn
 from swirl_pipelines.ads.runner import Act
 
@@ -92,7 +91,7 @@ def _perform(play: Play, clock: _FeedClock, stack: ExitStack) -> bool:
     play.say("A broker, a worker and the pipeline, each in a process of its own.")
     broker = stack.enter_context(Broker(folder / "kafka", say=play.say))
     kafka = KafkaSettings(kafka=broker.address)
-    http = f"127.0.0.1:{_free_port()}"
+    http = f"127.0.0.1:{free_port()}"
     worker = stack.enter_context(
         _process(
             ["-m", "swirl", "worker", "--log", "error"], _worker_environment(broker, http, slack), folder
@@ -244,8 +243,3 @@ def _wait_ready(url: str, worker: subprocess.Popen[str]) -> None:
 
 def _last_words(folder: Path) -> str:
     return "\n".join((folder / "log").read_text(encoding="utf-8").splitlines()[-15:])
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

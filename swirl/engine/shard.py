@@ -14,7 +14,7 @@ from swirl.effect import IncidentChanged
 from swirl.engine.outbox import Outbox
 from swirl.engine.pieces import Record, cut, log_record, outbox_key
 from swirl.frame import Tick, encode
-from swirl.monitor import FoldError
+from swirl.monitor import FoldError, finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,13 +170,7 @@ class Shard:
 
     def begin_snapshot(self, pipeline: str, now: float) -> list[Record]:
         """A snapshot as it stands; all records but the last must be safe before the last is written."""
-        steps = self.monitor.pipeline_steps(pipeline)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                snapshot: bytes = end.value
-                break
+        snapshot = finished(self.monitor.pipeline_steps(pipeline))
         self._saving[pipeline] = self._dirty.pop(pipeline)
         self._saved_s[pipeline] = now
         self._slot[pipeline] = 1 - self._slot.get(pipeline, 1)

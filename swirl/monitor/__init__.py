@@ -6,7 +6,7 @@ whether it is read live, replayed, or read on after a snapshot was restored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from swirl.detector import Detector
     from swirl.effect import Effect
 
-__all__ = ["FoldError", "Monitor", "default_detectors"]
+__all__ = ["FoldError", "Monitor", "default_detectors", "finished"]
+
+_Result = TypeVar("_Result")
 
 _SNAPSHOT = 1
 _PIPELINES = 10_000
@@ -40,6 +42,25 @@ def default_detectors(settings: MonitorSettings) -> dict[Kind, tuple[Detector, .
         Kind.POSITIVE: (change,),
         Kind.DISTRIBUTION: (drift,),
     }
+
+
+def finished(steps: Generator[None, None, _Result]) -> _Result:
+    """What comes of work in slices that nobody has to pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result
+
+
+def _packed(pipeline: PipelineMonitor) -> Generator[None, None, dict[str, msgspec.Raw]]:
+    parts: dict[str, msgspec.Raw] = {}
+    for part, content in pipeline.parts():
+        if part:
+            parts[part] = msgspec.Raw(msgspec.msgpack.encode(content))
+        yield
+    return parts
 
 
 class FoldError(Exception):
@@ -106,13 +127,7 @@ class Monitor:
         Raises:
             FoldError: an error of ours; what the other pipelines have said is in it.
         """
-        steps = self.fold(offset, log_ms, payload)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                effects: list[Effect] = end.value
-                return effects
+        return finished(self.fold(offset, log_ms, payload))
 
     def fold(self, offset: int, log_ms: int, payload: bytes) -> Generator[None, None, list[Effect]]:
         """:meth:`apply` in slices well below a millisecond, for engines that share the pipeline's process."""
@@ -158,23 +173,13 @@ class Monitor:
 
     def snapshot(self) -> bytes:
         """All state, from which :meth:`restore` goes on exactly."""
-        steps = self.snapshot_steps()
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                snapshot: bytes = end.value
-                return snapshot
+        return finished(self.snapshot_steps())
 
     def snapshot_steps(self) -> Generator[None, None, bytes]:
         """:meth:`snapshot` in slices, as :meth:`fold` is :meth:`apply`; no record may be folded meanwhile."""
         pipelines: dict[str, dict[str, msgspec.Raw]] = {}
         for name, pipeline in self._pipelines.items():
-            parts = pipelines[name] = {}
-            for part, content in pipeline.parts():
-                if part:
-                    parts[part] = msgspec.Raw(msgspec.msgpack.encode(content))
-                yield
+            pipelines[name] = yield from _packed(pipeline)
         state = {
             "schema": _SNAPSHOT,
             "next": self.next_offset,
@@ -185,11 +190,7 @@ class Monitor:
 
     def pipeline_steps(self, name: str) -> Generator[None, None, bytes]:
         """All state of one pipeline, in slices, for :meth:`restore_pipeline`; see :meth:`snapshot_steps`."""
-        parts: dict[str, msgspec.Raw] = {}
-        for part, content in self._pipelines[name].parts():
-            if part:
-                parts[part] = msgspec.Raw(msgspec.msgpack.encode(content))
-            yield
+        parts = yield from _packed(self._pipelines[name])
         return msgspec.msgpack.encode({"schema": _SNAPSHOT, "name": name, "parts": parts})
 
     def restore_pipeline(self, snapshot: bytes) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -22,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from grafana import build
 from swirl.effect import SeriesKey, Totals, WindowClosed
 from swirl.sinks.prometheus import PrometheusSink
+from swirl.testing.broker import free_port
 from swirl.web import application, serve
 from tests.sinks.scene import DATA, changed, verdict, window
 
@@ -40,12 +40,6 @@ def binary(name: str) -> str:
             pytest.fail(f"{name} is required in CI (Debian package prometheus)")
         pytest.skip(f"{name} is not installed (Debian package prometheus)")
     return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Prometheus:
