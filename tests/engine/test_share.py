@@ -126,19 +126,19 @@ def test_the_socket_is_for_its_owner_only_and_goes_with_the_server(tmp_path: Pat
 
 
 def test_a_verdict_that_fits_only_in_part_hangs_up_so_that_the_client_calls_again(
-    tmp_path: Path, server: ShareServer
+    tmp_path: Path, server: ShareServer, frames: Arrivals
 ) -> None:
-    lazy = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    lazy.connect(str(tmp_path / "s"))
-    lazy.settimeout(10)
-    lazy.sendall(_message(("p", b"hello")))
-    wide = Verdict("tripped", 5, "x" * 1_000_000, "ingest", "data pipeline broken")
-    server.tell("p", wide)
-    received = 0
-    while data := lazy.recv(1 << 20):
-        received += len(data)
-    assert 0 < received < 1_000_000
-    lazy.close()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lazy:
+        lazy.connect(str(tmp_path / "s"))
+        lazy.settimeout(10)
+        lazy.sendall(_message(("p", b"hello")))
+        # Known to the server before it tells, so that nobody reads while it writes: the whole would fit then.
+        assert frames.wait(1) == [("p", b"hello")]
+        server.tell("p", Verdict("tripped", 5, "x" * 1_000_000, "ingest", "data pipeline broken"))
+        received = 0
+        while data := lazy.recv(1 << 20):
+            received += len(data)
+        assert 0 < received < 1_000_000
 
 
 def test_a_client_that_hears_nonsense_hangs_up(tmp_path: Path) -> None:
