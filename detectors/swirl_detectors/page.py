@@ -176,12 +176,17 @@ class Page:
         step, scored = self._step, self._scored
         if step is None:
             return 0.0
-        left_out = step.alarm | step.odd
-        if rows is None and scored is None and not left_out.any():
-            return self._learn(self.state, step)
         every = np.arange(self.size)
+        left_out = step.alarm | step.odd
+        if scored is None:
+            if rows is not None:
+                wanted = np.zeros(self.size, dtype=np.bool_)
+                wanted[rows] = True
+                left_out |= ~wanted
+            if 2 * int(left_out.sum()) < self.size:
+                return self._learn_but(np.flatnonzero(left_out), step)
+            scored = every
         rows = every if rows is None else rows
-        scored = every if scored is None else scored
         at = np.minimum(np.searchsorted(scored, rows), len(scored) - 1)
         at = at[(scored[at] == rows) & ~left_out[at]]
         if not at.size:
@@ -191,6 +196,13 @@ class Page:
         allowed = self._learn(State(table), step.take(at))
         self.table[:, columns] = table
         return allowed
+
+    def _learn_but(self, some: NDArray[np.intp], step: whiten.Step) -> float:
+        """Learn all rows but some: where these are few, putting them back is less to copy."""
+        kept = self.table[:, some]
+        allowed = self._learn(self.state, step)
+        self.table[:, some] = kept
+        return allowed - float((self.state.spends * step.ready)[some].sum())
 
     def _learn(self, state: State, step: whiten.Step) -> float:
         whiten.learn(self._kind, state, step)
