@@ -2,9 +2,9 @@
 
 ``run.txt`` is what a user of the demo needs: the distribution with its extras, and what builds it.
 ``worker.txt`` adds the worker, which is what the container image holds, ``kafka.txt`` a broker to try it on,
-``dev.txt`` the tests and checks, ``mutation.txt`` what a mutation run needs beside them, each under the pins
-of the one before. Compiled on the oldest Python that is supported, whose needs include those of the newer
-ones.
+``dev.txt`` the tests and checks and what the drift pipeline needs, ``mutation.txt`` what a mutation run needs
+beside them, each under the pins of the one before. Compiled on the oldest Python that is supported, whose
+needs include those of the newer ones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def wanted() -> dict[str, list[str]]:
     run = sorted({*project["dependencies"], *extras("watch", "demo"), *groups["build"]})
     worker = sorted({*run, *extras("worker")})
     kafka = sorted({*worker, *extras("dev")})
-    dev = [*kafka, *(line for line in groups["dev"] if isinstance(line, str))]
+    dev = [*kafka, *extras("drift-demo"), *(line for line in groups["dev"] if isinstance(line, str))]
     return {"run": run, "worker": worker, "kafka": kafka, "dev": dev, "mutation": groups["mutation"]}
 
 
