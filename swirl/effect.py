@@ -133,6 +133,10 @@ class Health(msgspec.Struct, omit_defaults=True):
         budget_a_week: false alarms promised.
         alarms: that opened or joined incidents, since the start.
         false_alarms_expected: what the thresholds in force would have spent by chance since the start.
+        false_alarms: incidents that people called false alarms, since the start.
+        budget_spent: alarms of the last seven days that were chance, by the diagnosis or by a person.
+        detector_failures: errors that detectors raised, by their name.
+        unknown_detectors: that stages ask for and nobody has, or with options that they do not have.
     """
 
     frames: int = 0
@@ -154,6 +158,15 @@ class Health(msgspec.Struct, omit_defaults=True):
     budget_a_week: float = 0.0
     alarms: int = 0
     false_alarms_expected: float = 0.0
+    false_alarms: int = 0
+    budget_spent: int = 0
+    detector_failures: dict[str, int] = {}
+    unknown_detectors: tuple[str, ...] = ()
+
+    @property
+    def budget_left(self) -> float:
+        """False alarms that the promise still allows in these seven days; never below 0."""
+        return max(0.0, self.budget_a_week - self.budget_spent)
 
     @property
     def frames_missing(self) -> int:

@@ -15,9 +15,13 @@ from swirl.errors import FrameError
 __all__ = [
     "MAX_BYTES",
     "SCHEMA",
+    "Act",
     "Definition",
+    "DetectorDefinition",
     "Frame",
+    "LimitDefinition",
     "RatioDefinition",
+    "ReferenceDefinition",
     "Slice",
     "StageDefinition",
     "Summary",
@@ -37,6 +41,18 @@ MAX_BYTES = 1_000_000
 _LATEST_MS = 1 << 53
 
 
+class DetectorDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A detector that a user wants for a stage, in place of those that judge a series by default.
+
+    Attributes:
+        name: as it is registered; one that the monitor does not know is counted and left out.
+        options: of its configuration, by name.
+    """
+
+    name: str
+    options: dict[str, float | bool | str] = {}
+
+
 class StageDefinition(msgspec.Struct, frozen=True, omit_defaults=True, rename={"validates": "valid"}):
     """What the monitor must know of a stage.
 
@@ -46,6 +62,7 @@ class StageDefinition(msgspec.Struct, frozen=True, omit_defaults=True, rename={"
         validates: it can call a record invalid.
         predicts: ``"label"``, ``"number"`` or ``""``.
         features: names of the features that it reports.
+        detectors: that judge its series; none for those that judge by default.
     """
 
     name: str
@@ -53,6 +70,7 @@ class StageDefinition(msgspec.Struct, frozen=True, omit_defaults=True, rename={"
     validates: bool = False
     predicts: str = ""
     features: tuple[str, ...] = ()
+    detectors: tuple[DetectorDefinition, ...] = ()
 
 
 class RatioDefinition(msgspec.Struct, frozen=True):
@@ -69,11 +87,22 @@ class RatioDefinition(msgspec.Struct, frozen=True):
     denominator: tuple[str, str]
 
 
-class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The stage graph, which travels with the frames so that the monitor needs no configuration."""
+class LimitDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A limit that a person wrote: no statistics, no share of the false-alarm budget.
 
-    stages: tuple[StageDefinition, ...]
-    ratios: tuple[RatioDefinition, ...] = ()
+    Attributes:
+        stage, metric, label: the series, in the units that a person sees.
+        above: more than this is an anomaly; None: no upper limit.
+        below: less than this is an anomaly; None: no lower limit.
+        seconds: event time for which the limit must have been crossed without a break; 0: one window.
+    """
+
+    stage: str
+    metric: str
+    label: str = ""
+    above: float | None = None
+    below: float | None = None
+    seconds: float = 0.0
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
@@ -88,6 +117,36 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     count: int
     total: float
     digest: bytes
+
+
+class ReferenceDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the data of a stage looked like when its model was made: a baseline that nobody has to wait for.
+
+    Attributes:
+        stage: that it is a baseline of.
+        categories: ``feature:<name>`` and ``label``: counts by label.
+        distributions: ``feature:<name>`` and ``prediction``.
+    """
+
+    stage: str
+    categories: dict[str, dict[str, int]] = {}
+    distributions: dict[str, Summary] = {}
+
+
+class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The stage graph, which travels with the frames so that the monitor needs no configuration.
+
+    Attributes:
+        stages, ratios, limits, references: as they were written down.
+        run_seconds: of a pipeline that runs in batches, the time from one run to the next: each run is one
+            window. 0: it runs all the time.
+    """
+
+    stages: tuple[StageDefinition, ...]
+    ratios: tuple[RatioDefinition, ...] = ()
+    limits: tuple[LimitDefinition, ...] = ()
+    references: tuple[ReferenceDefinition, ...] = ()
+    run_seconds: float = 0.0
 
 
 class Slice(
@@ -142,6 +201,8 @@ class Frame(
         "dropped": "dr",
         "failed": "fa",
         "goodbye": "bye",
+        "run_ms": "run",
+        "run_over": "over",
     },
 ):
     """One flush of one emitter. Without slices it is a heartbeat.
@@ -159,6 +220,8 @@ class Frame(
         dropped: records that were dropped by this emitter since it started, for want of space.
         failed: frames that could not be delivered since it started.
         goodbye: the emitter stops on purpose; its silence means nothing.
+        run_ms: start of the run that the frame is of, event time; 0: the pipeline does not run in batches.
+        run_over: the run is complete with this frame, as far as this emitter knows.
         schema: see :data:`SCHEMA`.
     """
 
@@ -173,6 +236,8 @@ class Frame(
     dropped: int = 0
     failed: int = 0
     goodbye: bool = False
+    run_ms: int = 0
+    run_over: bool = False
     schema: int = SCHEMA
 
 
@@ -185,6 +250,37 @@ class Tick(msgspec.Struct, frozen=True, tag_field="t", tag="i", rename={"schema"
     """
 
     pipeline: str = ""
+    schema: int = SCHEMA
+
+
+class Act(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    tag_field="t",
+    tag="a",
+    rename={"schema": "v", "pipeline": "p"},
+):
+    """What a person says of an incident. It comes as a record of its pipeline, as frames do.
+
+    Attributes:
+        pipeline: its name.
+        act: ``"new_normal"``: what the series do now is normal from here on; ``"false_alarm"``: there was
+            nothing; ``"confirm"``: it was as told, or as ``cause`` and ``stage`` say.
+        incident: its identity.
+        who: said so.
+        why: in their words, ``""`` for none.
+        cause, stage: of ``"confirm"``, what it really was; ``""``: as told.
+        schema: see :data:`SCHEMA`.
+    """
+
+    pipeline: str
+    act: Literal["new_normal", "false_alarm", "confirm"]
+    incident: str
+    who: str = ""
+    why: str = ""
+    cause: str = ""
+    stage: str = ""
     schema: int = SCHEMA
 
 
@@ -208,15 +304,15 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[Frame | Tick] = msgspec.msgpack.Decoder(Frame | Tick)
+_decoder: msgspec.msgpack.Decoder[Frame | Tick | Act] = msgspec.msgpack.Decoder(Frame | Tick | Act)
 
 
-def encode(record: Frame | Tick) -> bytes:
+def encode(record: Frame | Tick | Act) -> bytes:
     """Bytes for the log."""
     return _encoder.encode(record)
 
 
-def decode(payload: bytes) -> Frame | Tick:
+def decode(payload: bytes) -> Frame | Tick | Act:
     """Read a record of the log.
 
     Raises:
@@ -248,7 +344,7 @@ def _why_unreadable(payload: bytes, error: Exception) -> FrameError:
         raw: Any = msgspec.msgpack.decode(payload)
     except Exception:  # noqa: BLE001 - whatever hostile bytes do to a decoder, they are foreign
         return FrameError("foreign", "not MessagePack")
-    if not isinstance(raw, dict) or raw.get("t") not in ("f", "i"):
+    if not isinstance(raw, dict) or raw.get("t") not in ("f", "i", "a"):
         return FrameError("foreign", "MessagePack, but no record of Swirl")
     if raw.get("v", SCHEMA) != SCHEMA:
         return FrameError("version", f"schema {raw.get('v')!r}; this Swirl reads schema {SCHEMA}")

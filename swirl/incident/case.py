@@ -51,6 +51,7 @@ class Anomaly(NamedTuple):
         since_ms: start of the window in which its excursion began.
         evidence: nats as a share of what an alarm takes.
         direction: 1 up, -1 down, 0 unknown.
+        limit: what is wrong, where a limit that a person wrote was crossed; ``""``: a detector found it.
     """
 
     key: SeriesKey
@@ -58,12 +59,14 @@ class Anomaly(NamedTuple):
     since_ms: int
     evidence: float
     direction: int = 0
+    limit: str = ""
 
 
 class Case(msgspec.Struct):
     """A suspicion or an incident.
 
     ``suspected``: nothing is told yet. ``excused``: it is traffic, and goes on. ``open``: people know.
+    ``limits`` says by stage which limits of a person's were crossed: that is told, whatever it comes from.
     """
 
     since_ms: int
@@ -81,16 +84,32 @@ class Case(msgspec.Struct):
     covered: list[SeriesKey] = []
     news: list[SeriesKey] = []
     worst: dict[str, float] = {}
+    limits: dict[str, str] = {}
     cost: Cost = msgspec.field(default_factory=Cost)
 
 
 class State(msgspec.Struct):
-    """All that is kept between two windows."""
+    """All that is kept between two windows.
+
+    Attributes:
+        schema: see :data:`SNAPSHOT`.
+        case: the suspicion or incident.
+        ended_ms: when the last one ended.
+        verdict: the pipeline's.
+        told: the causes of the last incidents that nobody has judged, by identity.
+        judged: how often people said that it was a cause.
+        false_alarms: incidents that people called false alarms.
+        spent: event times of alarms that were chance, by the diagnosis or by a person; the last ones.
+    """
 
     schema: int = SNAPSHOT
     case: Case | None = None
     ended_ms: int = 0
     verdict: Verdict = msgspec.field(default_factory=Verdict)
+    told: dict[str, str] = {}
+    judged: dict[str, int] = {}
+    false_alarms: int = 0
+    spent: list[int] = []
 
 
 class Present(NamedTuple):
@@ -163,6 +182,7 @@ def take_in(case: Case, present: Present) -> list[SeriesKey]:
     known = set(case.keys)
     fresh = [a.key for a in present.anomalies if a.key not in known]
     case.keys = sorted(known | set(fresh))
+    case.limits.update((a.key.stage, a.limit) for a in present.anomalies if a.limit)
     return fresh
 
 

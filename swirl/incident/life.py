@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from swirl.effect import Evidence, Incident, IncidentChanged, Rival, SeriesKey
+from swirl.effect import Evidence, Incident, IncidentChanged, SeriesKey
 from swirl.frame import Verdict
-from swirl.incident import numbers
+from swirl.incident import acts, numbers
+from swirl.incident.beyond import LIMIT, beyond_diagnosis, beyond_limit
 from swirl.incident.case import (
     EMITTERS,
     Anomaly,
@@ -37,6 +38,7 @@ from swirl.incident.text import Told, tell
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from swirl.frame import Act
     from swirl.history import History, WindowCounts
     from swirl.settings import MonitorSettings
 
@@ -189,11 +191,13 @@ class Incidents:
             told = self._told(diagnosis, case, present)
             yield
             return self._open(case, present, told, diagnosis)
+        if case.limits:
+            return self._open(case, present, beyond_limit(case.limits, diagnosis), diagnosis)
         if case.seen < SUSPECT_WINDOWS:
             return Step([])
         unseen = [k for k in present.loud_of(case) if residual_key(k) not in diagnosis.z]
         if unseen:
-            return self._open(case, present, _beyond_diagnosis(unseen[0], diagnosis), diagnosis)
+            return self._open(case, present, beyond_diagnosis(unseen[0], diagnosis), diagnosis)
         return self._dismiss(case, present, diagnosis)
 
     def _dismiss(self, case: Case, present: Present, diagnosis: Diagnosis) -> Step:
@@ -202,6 +206,7 @@ class Incidents:
         if diagnosis.benign - diagnosis.chance >= _BENIGN and present.loud_of(case):
             case.phase, case.calm = "excused", 0
             return Step([])
+        acts.spend(self._state, present.end_ms)
         return self._drop(case, chance=True)
 
     def _excuse(self, case: Case, present: Present) -> Step:
@@ -226,8 +231,8 @@ class Incidents:
     def _open(self, case: Case, present: Present, told: Told, diagnosis: Diagnosis) -> Step:
         case.phase, case.calm = "open", 0
         case.loud_end_ms = case.told_ms = present.end_ms
-        known = told.cause != words_of(UNKNOWN)
-        case.settled = known or case.seen >= NAMING_WINDOWS
+        known = told.cause not in (words_of(UNKNOWN), LIMIT)
+        case.settled = known or told.cause == LIMIT or case.seen >= NAMING_WINDOWS
         case.cause = diagnosis.cause if known else UNKNOWN
         case.covered = sorted(told.covered)
         case.cost.begin(present.history, case.onset_ms)
@@ -245,6 +250,7 @@ class Incidents:
             **_parts(told),
         )
         case.incident = incident
+        acts.remember(self._state, incident.id, case.cause)
         note_worst(case, present)
         return Step([IncidentChanged("opened", incident)], verdict=self._judged(present, incident))
 
@@ -301,6 +307,7 @@ class Incidents:
             severity=_severity(case.cause, diagnosis),
             **_parts(told),
         )
+        acts.remember(self._state, incident.id, case.cause)
         return self._updated(case, present, incident, reply)
 
     def _widen(self, case: Case, present: Present, incident: Incident) -> Step:
@@ -347,6 +354,30 @@ class Incidents:
         took = numbers.duration(case.loud_end_ms - case.onset_ms)
         reply = f"After {took} this is taken as the new normal: these values raise no alarm from now on."
         return self._end(case, present, incident, reply, adopt=True)
+
+    # -- what people say
+
+    def act(self, act: Act, history: History) -> Step:
+        """Take what a person says of the open incident, or of one of the last that were told."""
+        acts.judge(self._state, act, history)
+        case = self._state.case
+        if act.act == "confirm" or case is None or case.incident is None or case.incident.id != act.incident:
+            return Step([])
+        present = Present(history.windows[-1], history, [], frozenset())
+        mark(history, case.since_ms, normal=True)
+        case.loud_end_ms = present.end_ms
+        adopt = act.act == "new_normal"
+        step = self._end(case, present, case.incident, acts.reply(act), adopt=adopt)
+        return step._replace(chance=not adopt)
+
+    @property
+    def false_alarms(self) -> int:
+        """Incidents that people called false alarms."""
+        return self._state.false_alarms
+
+    def spent(self, now_ms: int) -> int:
+        """Alarms of the last seven days that were chance, by the diagnosis or by a person."""
+        return acts.spent(self._state, now_ms)
 
     def _end(self, case: Case, present: Present, incident: Incident, reply: str, *, adopt: bool) -> Step:
         self._state.case = None
@@ -425,31 +456,3 @@ def _reply(before: Incident, told: Told) -> str:
     if before.preliminary or before.cause == words_of(UNKNOWN):
         return f"The cause is clear now: {where}. {told.sentence}"
     return f"More evidence changes the diagnosis: {where}, not {before.title}. {told.sentence}"
-
-
-def _beyond_diagnosis(key: SeriesKey, diagnosis: Diagnosis) -> Told:
-    """A series that the table of signs does not know stays away from normal."""
-    kinds = {
-        "latency_p95": "the slowest 5 % of its records",
-        "observed_drift": f"the distribution of {key.label}",
-    }
-    what = kinds.get(key.metric, key.metric.replace("_", " "))
-    where = key.stage or "the pipeline"
-    rivals = (Rival(words_of(CHANCE), "", round(diagnosis.chance, 6), "it does not go away"),)
-    return Told(
-        cause=words_of(UNKNOWN),
-        stage=key.stage,
-        sentence=f"{where}: {what} is not as usual, and nothing else moved. The cause is open.",
-        look_first=CAUSES[UNKNOWN].look.format(stage=where),
-        evidence=(),
-        follows=(),
-        posterior=0.0,
-        rivals=rivals,
-        version="",
-        version_before="",
-        version_line="",
-        second="",
-        reasons=(),
-        moved=0,
-        covered=frozenset({residual_key(key)}),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from math import fsum, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,9 @@ from swirl.budget import alarms_per_window
 from swirl.detector import Kind, Points, Scores
 from swirl.effect import SeriesKey, State
 from swirl.incident.life import Anomaly
+from swirl.monitor.choice import Choice
+from swirl.monitor.references import references
+from swirl.monitor.seats import Seat, combined
 from swirl.series import Measured, SeriesTable, is_material
 
 if TYPE_CHECKING:
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from swirl.detector import Bank, Detector
+    from swirl.detector import Detector
+    from swirl.frame import Definition
+    from swirl.monitor.references import Reference
 
 __all__ = ["Judge", "Judged"]
 
@@ -45,6 +51,7 @@ class Judge:
         table: which series there are.
         false_alarms_a_week: the budget of the pipeline.
         window_ms: length of its windows.
+        warm_up: windows, for detectors that a user names without saying how many.
     """
 
     def __init__(
@@ -53,16 +60,90 @@ class Judge:
         table: SeriesTable,
         false_alarms_a_week: float,
         window_ms: int,
+        warm_up: int = 60,
     ) -> None:
-        self._detectors = detectors
+        self._choice = Choice(detectors, warm_up)
         self.table = table
         self._a_week, self._window_ms = false_alarms_a_week, window_ms
-        self._banks: dict[Kind, list[Bank]] = {}
+        self._seats: dict[Kind, list[Seat]] = {kind: [] for kind in Kind}
+        self._seated: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        self._labelled: set[SeriesKey] = set()
+        """Distributions that count labels."""
+        self._references: dict[SeriesKey, Reference] = {}
+        self._referred: dict[SeriesKey, bytes] = {}
         self._last: dict[Kind, Points] = {}
         self._refreshed_at = 0
         self.held: set[SeriesKey] = set()
         self.alarms: list[Anomaly] = []
         self.loud: set[SeriesKey] = set()
+        self.unreadable = 0
+        """Baselines in the definition that could not be read."""
+
+    # -- who judges what
+
+    def define(self, definition: Definition) -> None:
+        """Take over which detectors and which baselines the stages want."""
+        self._references, self.unreadable = references(definition)
+        if self._choice.define(definition):
+            for kind, seated in self._seated.items():
+                for row in range(seated):
+                    self._seat(kind, row)
+        for key in self._references:
+            if key in self.table and self.table.row(key) < self._seated[self.table.kind(key)]:
+                self._refer(key)
+
+    def _seat(self, kind: Kind, row: int) -> None:
+        """Give a series to the detectors that shall judge it, and to no others."""
+        key = self.table.keys[kind][row]
+        wanted = self._choice.of(key.stage, kind, labels=key in self._labelled)
+        seats = self._seats[kind]
+        for detector in wanted:
+            if not any(seat.detector == detector for seat in seats):
+                seats.append(Seat(detector, kind))
+        for seat in seats:
+            if seat.detector in wanted:
+                seat.admit(row)
+                if key in self.held:
+                    seat.bank.hold(seat.places([row]))
+            elif row in seat:
+                seat.dismiss(row)
+
+    def _seat_newcomers(self, kind: Kind, points: Points) -> None:
+        for row in range(self._seated[kind], len(self.table.keys[kind])):
+            key = self.table.keys[kind][row]
+            if points.samples and isinstance(points.samples[row], dict):
+                self._labelled.add(key)
+            self._seat(kind, row)
+            self._seated[kind] = row + 1
+            if key in self._references:
+                self._refer(key)
+
+    def _refer(self, key: SeriesKey) -> None:
+        """Hand the baseline of a series over, once."""
+        reference = self._references[key]
+        if self._referred.get(key) == reference.digest:
+            return
+        self._referred[key] = reference.digest
+        row = self.table.row(key)
+        for seat in self._seats[self.table.kind(key)]:
+            if row in seat:
+                seat.refer(row, reference.sample)
+
+    @property
+    def unknown_detectors(self) -> tuple[str, ...]:
+        """Names that stages asked for and nobody has, or with options that they do not have."""
+        return self._choice.unknown
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Errors that detectors raised, by their name."""
+        found: dict[str, int] = {}
+        for seat in chain.from_iterable(self._seats.values()):
+            if seat.failures:
+                found[seat.detector.name] = found.get(seat.detector.name, 0) + seat.failures
+        return found
+
+    # -- windows
 
     def judge(
         self, measured: Iterable[Measured], start_ms: int, exposure_ms: int, *, whole: bool
@@ -70,6 +151,8 @@ class Judge:
         """Score a window, kind by kind. Afterwards ``alarms`` and ``loud`` hold what it showed."""
         self.alarms, self.loud, self._last = [], set(), {}
         arranged = self.table.arrange(measured, start_ms, self._window_ms)
+        for kind, (points, _) in arranged.items():
+            self._seat_newcomers(kind, points)
         if self._refreshed_at == 0 or len(self.table) > 1.2 * self._refreshed_at:
             self.refresh()
         for kind, (points, rows) in arranged.items():
@@ -84,13 +167,12 @@ class Judge:
         *,
         whole: bool,
     ) -> Judged:
-        banks = self._banks_of(kind)
         keys = self.table.keys[kind]
-        rows = np.arange(len(keys), dtype=np.intp)
         scores = Scores.neutral(points)
-        if whole and banks:
+        seats = [seat for seat in self._seats[kind] if seat.size]
+        if whole and seats:
             self._last[kind] = points
-            scores = _combined([bank.score(rows, points) for bank in banks])
+            scores = combined(points, [seat.score(points) for seat in seats])
         numbers = _as_seen(kind, points, scores, measured, exposure_ms)
         states = np.where(scores.learning, State.LEARNING, State.NORMAL).astype(np.uint8)
         states[np.isnan(numbers[0])] = State.UNMEASURED
@@ -126,146 +208,123 @@ class Judge:
                 if loud:
                     self.loud.add(key)
 
-    def _banks_of(self, kind: Kind) -> list[Bank]:
-        banks = self._banks.get(kind)
-        if banks is None:
-            banks = self._banks[kind] = [detector.build(kind) for detector in self._detectors.get(kind, ())]
-        for bank in banks:
-            bank.grow(len(self.table.keys[kind]))
-        return banks
-
     def learn(self) -> None:
         """Take the window that was judged last as normal, except for series that are held."""
         for kind, points in self._last.items():
-            keys = self.table.keys[kind]
-            free = (
-                np.array([key not in self.held for key in keys], dtype=np.bool_)
-                if self.held
-                else np.ones(len(keys), np.bool_)
-            )
-            rows = np.flatnonzero(free)
-            if len(rows) == 0:
-                continue
-            some = points if len(rows) == len(keys) else _select(points, rows)
-            for bank in self._banks[kind]:
-                bank.learn(rows, some)
+            held = np.zeros(len(points.value), dtype=np.bool_)
+            rows = [self.table.row(key) for key in self.held if self.table.kind(key) is kind]
+            held[rows] = True
+            for seat in self._seats[kind]:
+                if seat.size:
+                    seat.learn(points, held)
 
     def hold(self, keys: Iterable[SeriesKey]) -> None:
         """The series are in an incident."""
         fresh = {key for key in keys if key in self.table} - self.held
         self.held |= fresh
-        for kind, rows in self._rows(fresh):
-            for bank in self._banks_of(kind):
-                bank.hold(rows)
+        for seat, rows in self._rows(fresh):
+            seat.bank.hold(rows)
 
     def release(self, keys: Iterable[SeriesKey], *, adopt: bool, chance: bool) -> None:
         """The incident is over; see :meth:`swirl.detector.Bank.release`."""
         over = set(keys) & self.held
         self.held -= over
-        for kind, rows in self._rows(over):
-            for bank in self._banks_of(kind):
-                bank.release(rows, adopt=adopt, chance=chance)
+        for seat, rows in self._rows(over):
+            seat.bank.release(rows, adopt=adopt, chance=chance)
+        if adopt:
+            for key in over:
+                # What was given as the baseline is not the new normal.
+                if key in self._references:
+                    self._referred[key] = self._references[key].digest
 
-    def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Kind, NDArray[np.intp]]]:
-        for kind in Kind:
-            rows = sorted(self.table.row(key) for key in keys if self.table.kind(key) is kind)
-            if rows:
-                yield kind, np.array(rows, dtype=np.intp)
+    def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Seat, NDArray[np.intp]]]:
+        for kind, seats in self._seats.items():
+            rows = [self.table.row(key) for key in sorted(keys) if self.table.kind(key) is kind]
+            for seat in seats if rows else ():
+                places = seat.places(rows)
+                if places.size:
+                    yield seat, places
 
     def refresh(self) -> None:
         """Set all thresholds anew. All that may raise an alarm shares the pipeline's budget evenly."""
         self._refreshed_at = max(len(self.table), 1)
-        banks = [
-            (bank, len(keys))
-            for kind, keys in self.table.keys.items()
-            if keys
-            for bank in self._banks_of(kind)
-        ]
-        share = alarms_per_window(self._a_week, sum(size for _, size in banks), self._window_ms)
-        for bank, _ in banks:
-            bank.refresh(share)
+        seats = [seat for seat in chain.from_iterable(self._seats.values()) if seat.size]
+        share = alarms_per_window(self._a_week, sum(seat.size for seat in seats), self._window_ms)
+        for seat in seats:
+            seat.bank.refresh(share)
 
     @property
     def expected_alarms(self) -> float:
         """False alarms that the limits have allowed so far."""
-        return fsum(getattr(bank, "expected_alarms", 0.0) for banks in self._banks.values() for bank in banks)
+        return fsum(
+            getattr(seat.bank, "expected_alarms", 0.0) for seat in chain.from_iterable(self._seats.values())
+        )
 
     def standardised_drift(self) -> dict[str, dict[str, float]]:
         """Stage -> feature -> its drift as a z by its null law; measured ones only."""
         found: dict[str, dict[str, float]] = {}
+        if Kind.DISTRIBUTION not in self._last:
+            return found
         keys = self.table.keys[Kind.DISTRIBUTION]
-        for bank in self._banks.get(Kind.DISTRIBUTION, []):
-            z = getattr(bank, "z", None)
-            if z is not None and Kind.DISTRIBUTION in self._last:
-                for key, value in zip(keys, np.asarray(z).tolist(), strict=False):
-                    if key.metric == "drift" and not isnan(value):
-                        found.setdefault(key.stage, {})[key.label] = value
+        for seat in self._seats[Kind.DISTRIBUTION]:
+            z = getattr(seat.bank, "z", None)
+            for row in seat.rows if z is not None else ():
+                value = float(np.asarray(z)[seat.places([row])[0]])
+                if keys[row].metric == "drift" and not isnan(value):
+                    found.setdefault(keys[row].stage, {})[keys[row].label] = value
         return found
+
+    # -- state
 
     def snapshot(self) -> dict[str, Any]:
         """Of types that MessagePack knows."""
         return {
             "series": [[kind.value, [list(key) for key in keys]] for kind, keys in self.table.keys.items()],
             "refused": self.table.refused,
-            "banks": [
-                [kind.value, [bank.snapshot() for bank in banks]] for kind, banks in self._banks.items()
+            "seated": [[kind.value, seated] for kind, seated in self._seated.items()],
+            "seats": [
+                [kind.value, [seat.snapshot() for seat in seats]] for kind, seats in self._seats.items()
             ],
+            "labelled": [list(key) for key in sorted(self._labelled)],
+            "referred": [[list(key), digest] for key, digest in self._referred.items()],
             "held": [list(key) for key in sorted(self.held)],
             "refreshed": self._refreshed_at,
         }
 
-    def restore(self, data: Mapping[str, Any]) -> None:
-        """Take what ``snapshot`` gave."""
+    def restore(self, data: Mapping[str, Any], definition: Definition | None = None) -> None:
+        """Take what ``snapshot`` gave.
+
+        Args:
+            data: the snapshot.
+            definition: of the pipeline, as it was then.
+        """
+        if definition is not None:
+            self._choice.define(definition)
+            self._references, self.unreadable = references(definition)
         for kind, keys in data["series"]:
             for key in keys:
                 self.table.add(SeriesKey(*key), Kind(kind))
         self.table.refused = data["refused"]
-        for name, states in data["banks"]:
-            kind = Kind(name)
-            built = self._detectors.get(kind, ())
-            self._banks[kind] = [
-                detector.build(kind, state) for detector, state in zip(built, states, strict=True)
-            ]
+        self._labelled = {SeriesKey(*key) for key in data["labelled"]}
+        self._referred = {SeriesKey(*key): digest for key, digest in data["referred"]}
+        self._seated = {Kind(kind): min(n, len(self.table.keys[Kind(kind)])) for kind, n in data["seated"]}
         self.held = {key for held in data["held"] if (key := SeriesKey(*held)) in self.table}
+        for name, seats in data["seats"]:
+            self._restore_seats(Kind(name), seats)
         self._refreshed_at = data["refreshed"]
 
-
-def _select(points: Points, rows: NDArray[np.intp]) -> Points:
-    samples = [points.samples[row] for row in rows.tolist()] if points.samples else ()
-    return Points(points.start_ms, points.window_ms, points.value[rows], points.weight[rows], samples)
-
-
-def _combined(scores: Sequence[Scores]) -> Scores:
-    """Several detectors of one kind: any of them may raise the alarm, so the nearest limits are shown."""
-    first = scores[0]
-    if len(scores) == 1:
-        return first
-    low, high = first.low, first.high
-    evidence, alarm, loud, accumulated, since = (
-        first.evidence,
-        first.alarm,
-        first.loud,
-        first.accumulated,
-        first.since_ms,
-    )
-    for other in scores[1:]:
-        louder = other.evidence > evidence
-        low, high = np.fmax(low, other.low), np.fmin(high, other.high)
-        since = np.where(louder, other.since_ms, since)
-        accumulated = np.where(louder, other.accumulated, accumulated)
-        evidence, alarm, loud = np.maximum(evidence, other.evidence), alarm | other.alarm, loud | other.loud
-    return Scores(
-        first.value,
-        evidence,
-        first.expected,
-        low,
-        high,
-        alarm,
-        loud,
-        accumulated,
-        since,
-        first.learning,
-    )
+    def _restore_seats(self, kind: Kind, saved: Sequence[Mapping[str, Any]]) -> None:
+        """Seats of detectors that are still wanted, in their order; the others' series find new ones."""
+        waiting = list(self._choice.all_of(kind))
+        self._seats[kind] = []
+        for state in saved:
+            found = next((d for d in waiting if d.name == state["name"]), None)
+            if found is not None:
+                waiting.remove(found)
+                self._seats[kind].append(Seat(found, kind, state))
+        if len(self._seats[kind]) < len(saved) or waiting:
+            for row in range(self._seated[kind]):
+                self._seat(kind, row)
 
 
 def _as_seen(

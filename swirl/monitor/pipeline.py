@@ -8,11 +8,12 @@ import msgspec
 
 from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, WindowClosed
 from swirl.errors import SnapshotError
-from swirl.frame import Definition, Frame, StageDefinition
+from swirl.frame import Act, Definition, Frame, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.life import Incidents
 from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
+from swirl.monitor.limits import Limits
 from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
 from swirl.residual import InputModel, LoadModel, fit_input, fit_load
 from swirl.series import SeriesTable, count_stage, measure
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from swirl.detector import Detector, Kind
     from swirl.frame import Tick
+    from swirl.incident.life import Step
     from swirl.settings import MonitorSettings
 
 __all__ = ["PipelineMonitor"]
@@ -76,8 +78,13 @@ class PipelineMonitor:
         self._windows_closed = 0
         self._history = History(self.window_ms)
         self._judge = Judge(
-            detectors, SeriesTable(settings.series), settings.false_alarms_a_week, self.window_ms
+            detectors,
+            SeriesTable(settings.series),
+            settings.false_alarms_a_week,
+            self.window_ms,
+            settings.warm_up_windows,
         )
+        self._limits = Limits()
         self._models: tuple[dict[str, InputModel], dict[str, LoadModel]] = ({}, {})
         self._incidents = Incidents(name, settings, None)
         self._totals = RunningTotals()
@@ -85,12 +92,16 @@ class PipelineMonitor:
 
     # -- what comes in
 
-    def apply(self, log_ms: int, record: Frame | Tick) -> Generator[None, None, list[Effect]]:
+    def apply(self, log_ms: int, record: Frame | Tick | Act) -> Generator[None, None, list[Effect]]:
         """Fold one record of the log; yields now and then, so that an engine may pause."""
         effects: list[Effect] = []
         # Another broker may lead the log from here on, with a clock of its own.
         self._log_ms = log_ms = max(log_ms, self._log_ms)
         self._resting = self._resting or not (self._open or self._emitters.expected())
+        if isinstance(record, Act):
+            return (
+                self._carry_out(self._incidents.act(record, self._history)) if self._history.windows else []
+            )
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
             self._define(record)
@@ -121,9 +132,12 @@ class PipelineMonitor:
         # Where all define the same, nobody's leaving changes it, and thousands may leave at once.
         if fresh or (frame.goodbye and len(self._definitions) > 1):
             self._redefine()
+            self._health.unreadable += self._judge.unreadable if fresh else 0
 
     def _redefine(self) -> None:
         self._definition = self._history.definition = self._united()
+        self._judge.define(self._definition)
+        self._limits.define(self._definition)
         after = {stage.name: tuple(dict.fromkeys(stage.after)) for stage in self._definition.stages}
         inputs, loads = self._models
         # A stage with other parents is another stage: what it received from the old ones says nothing.
@@ -152,7 +166,17 @@ class PipelineMonitor:
         for key in in_use:
             stages.update({stage.name: stage for stage in self._definitions[key].stages})
             ratios.update({ratio.name: ratio for ratio in self._definitions[key].ratios})
-        return Definition(tuple(stages.values()), tuple(ratios.values()))
+        limits = dict.fromkeys(limit for key in in_use for limit in self._definitions[key].limits)
+        given = {
+            reference.stage: reference for key in in_use for reference in self._definitions[key].references
+        }
+        return Definition(
+            tuple(stages.values()),
+            tuple(ratios.values()),
+            tuple(limits),
+            tuple(given.values()),
+            self._definitions[in_use[-1]].run_seconds,
+        )
 
     def _begin(self, frame: Frame) -> None:
         """The first frame, or the first after everyone had gone: windows begin where it does."""
@@ -242,9 +266,15 @@ class PipelineMonitor:
             judged.append(kind)
             yield
         now.drift = self._judge.standardised_drift()
+        columns = Columns.of(judged).with_shown(now, self._definition, exposure)
+        yield
+        if self._definition.limits:
+            self._limits.judge(
+                dict(zip(columns.keys, columns.numbers[0].tolist(), strict=True)), start, self.window_ms
+            )
         changes = yield from self._follow(now)
         yield from self._learn(whole=whole)
-        closed = self._tell(window, now, judged, exposure, whole=whole)
+        closed = self._tell(window, now, columns, exposure, whole=whole)
         self._retain(window, closed)
         return [closed, *changes]
 
@@ -256,9 +286,13 @@ class PipelineMonitor:
 
     def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
         """Hand the anomalies to the incidents and carry out what they decide."""
-        anomalies = self._judge.alarms
-        self._health.alarms += len(anomalies)
-        step = yield from self._incidents.step(now, self._history, anomalies, frozenset(self._judge.loud))
+        self._health.alarms += len(self._judge.alarms)
+        anomalies = [*self._judge.alarms, *self._limits.alarms]
+        loud = self._limits.loud.union(self._judge.loud)
+        step = yield from self._incidents.step(now, self._history, anomalies, loud)
+        return self._carry_out(step)
+
+    def _carry_out(self, step: Step) -> list[Effect]:
         self._judge.hold(sorted(step.hold))
         self._judge.release(sorted(step.release), adopt=step.adopt, chance=step.chance)
         effects: list[Effect] = list(step.changes)
@@ -289,7 +323,7 @@ class PipelineMonitor:
     # -- what goes out
 
     def _tell(
-        self, window: Window, now: WindowCounts, judged: Sequence[Judged], exposure: int, *, whole: bool
+        self, window: Window, now: WindowCounts, columns: Columns, exposure: int, *, whole: bool
     ) -> WindowClosed:
         self._emitters.count(self._health, self._log_ms)
         self._health.watermark_ms = self._clock.watermark_ms
@@ -298,7 +332,10 @@ class PipelineMonitor:
         self._health.false_alarms_expected = self._judge.expected_alarms
         self._health.series = len(self._judge.table)
         self._health.series_refused = self._judge.table.refused
-        columns = Columns.of(judged).with_shown(now, self._definition, exposure)
+        self._health.false_alarms = self._incidents.false_alarms
+        self._health.budget_spent = self._incidents.spent(self._clock.watermark_ms)
+        self._health.detector_failures = self._judge.failures
+        self._health.unknown_detectors = self._judge.unknown_detectors
         return WindowClosed(
             pipeline=self.name,
             start_ms=window.start_ms,
@@ -384,6 +421,7 @@ class PipelineMonitor:
                 yield "", None
         yield "history", history
         yield "judge", self._judge.snapshot()
+        yield "limits", self._limits.snapshot()
         yield "inputs", {name: builtins(model) for name, model in inputs.items()}
         yield "loads", {name: builtins(model) for name, model in loads.items()}
         yield "incidents", self._incidents.snapshot()
@@ -414,7 +452,8 @@ class PipelineMonitor:
         for window, closed in data["closed"]:
             self._closed[window[0]] = (Window.restore(window), msgspec.convert(closed, WindowClosed))
         self._history.windows = [msgspec.convert(window, WindowCounts) for window in data["history"]]
-        self._judge.restore(data["judge"])
+        self._judge.restore(data["judge"], self._definition)
+        self._limits.restore(data.get("limits", []), self._definition)
         self._models = (
             {name: msgspec.convert(model, InputModel) for name, model in data["inputs"].items()},
             {name: msgspec.convert(model, LoadModel) for name, model in data["loads"].items()},

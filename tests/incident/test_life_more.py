@@ -8,7 +8,7 @@ import pytest
 
 from swirl.effect import Evidence, Rival, SeriesKey
 from swirl.frame import Verdict
-from swirl.incident import life, numbers
+from swirl.incident import beyond, life, numbers
 from swirl.incident.causes import CHANCE
 from swirl.incident.diagnose import Diagnosis
 from swirl.incident.life import Anomaly, Incidents, Step
@@ -436,7 +436,7 @@ KINDS = [
 def test_a_series_beyond_diagnosis_is_told_in_its_own_words(key: SeriesKey, where: str, what: str) -> None:
     likely = {(CHANCE, ""): 0.12345678, ("surge", ""): 0.8}
     found = Diagnosis(likely, (CHANCE, ""), CHANCE, "", 0.2, 1.0, 0.9, {}, {}, None)
-    assert life._beyond_diagnosis(key, found) == Told(
+    assert beyond.beyond_diagnosis(key, found) == Told(
         cause="cause unknown",
         stage=key.stage,
         sentence=f"{where}: {what} is not as usual, and nothing else moved. The cause is open.",

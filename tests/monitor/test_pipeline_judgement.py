@@ -147,6 +147,7 @@ class ScriptedIncidents:
     """Decides what the script says."""
 
     script: ClassVar[Script]
+    false_alarms = 0
 
     def __init__(self, pipeline: str, settings: MonitorSettings, resume: object) -> None:
         self._pipeline = pipeline
@@ -168,6 +169,10 @@ class ScriptedIncidents:
         self.script.definitions.append(history.definition)
         self.watching = start in self.script.watched
         return self.script.steps.get(start, Step([]))
+
+    def spent(self, now_ms: int) -> int:
+        """Nothing was chance."""
+        return 0
 
     def snapshot(self) -> dict[str, Any]:
         """Nothing is kept."""

@@ -1,0 +1,72 @@
+"""What is told where the table of signs has nothing to say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swirl.effect import Rival, SeriesKey
+from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
+from swirl.incident.onset import residual_key
+from swirl.incident.text import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swirl.incident.diagnose import Diagnosis
+
+__all__ = ["LIMIT", "beyond_diagnosis", "beyond_limit"]
+
+LIMIT = "limit crossed"
+"""The words of an incident that is there because a person wrote a limit."""
+
+_SERIES = {
+    "latency_p95": "the slowest 5 % of its records",
+    "observed_drift": "the distribution of {label}",
+    "cardinality": "the number of distinct values of {label}",
+}
+
+
+def beyond_diagnosis(key: SeriesKey, diagnosis: Diagnosis) -> Told:
+    """A series that the table of signs does not know stays away from normal."""
+    what = _SERIES.get(key.metric, key.metric.replace("_", " ")).format(label=key.label)
+    where = key.stage or "the pipeline"
+    sentence = f"{where}: {what} is not as usual, and nothing else moved. The cause is open."
+    return _told(
+        words_of(UNKNOWN), key.stage, sentence, "it does not go away", diagnosis, {residual_key(key)}
+    )
+
+
+def beyond_limit(limits: Mapping[str, str], diagnosis: Diagnosis) -> Told:
+    """A limit that a person wrote is crossed, and the numbers do not say why.
+
+    Args:
+        limits: what is wrong, by stage.
+        diagnosis: of the same windows.
+    """
+    stage = min(limits)
+    more = "".join(f" Also {other}: {said}." for other, said in sorted(limits.items()) if other != stage)
+    sentence = f"{stage or 'The pipeline'}: {limits[stage]}.{more}"
+    return _told(LIMIT, stage, sentence, "the limit does not ask for the cause", diagnosis, set())
+
+
+def _told(
+    cause: str, stage: str, sentence: str, why: str, diagnosis: Diagnosis, covered: set[SeriesKey]
+) -> Told:
+    where = stage or "the pipeline"
+    return Told(
+        cause=cause,
+        stage=stage,
+        sentence=sentence,
+        look_first=CAUSES[UNKNOWN].look.format(stage=where),
+        evidence=(),
+        follows=(),
+        posterior=0.0,
+        rivals=(Rival(words_of(CHANCE), "", round(diagnosis.chance, 6), why),),
+        version="",
+        version_before="",
+        version_line="",
+        second="",
+        reasons=(),
+        moved=0,
+        covered=frozenset(covered),
+    )

@@ -1,0 +1,75 @@
+"""Which detectors judge a series: those of its stage where a user named some, otherwise those of its kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swirl.detector import Kind, detectors
+from swirl.frame import Definition, DetectorDefinition
+from swirl.monitor.seats import configured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from swirl.detector import Detector
+
+__all__ = ["Choice"]
+
+
+class Choice:
+    """The detectors of one pipeline.
+
+    Args:
+        defaults: kind of series -> its detectors where nobody says otherwise.
+        warm_up: windows, for detectors that have a warm-up and were named without one.
+
+    Attributes:
+        unknown: detectors that were named and are not installed, or whose options they do not have.
+    """
+
+    def __init__(self, defaults: Mapping[Kind, Sequence[Detector]], warm_up: int) -> None:
+        self._defaults = defaults
+        self._warm_up = warm_up
+        self._wanted: dict[str, tuple[DetectorDefinition, ...]] = {}
+        self._own: dict[str, tuple[Detector, ...]] = {}
+        self.unknown: tuple[str, ...] = ()
+
+    def define(self, definition: Definition) -> bool:
+        """Take over what the stages want; whether it is something new."""
+        wanted = {stage.name: stage.detectors for stage in definition.stages if stage.detectors}
+        if wanted == self._wanted:
+            return False
+        self._wanted = wanted
+        unknown: dict[str, None] = {}
+        self._own = {}
+        for stage, named in wanted.items():
+            found = [(one.name, self._configured(one)) for one in named]
+            unknown.update((name, None) for name, detector in found if detector is None)
+            self._own[stage] = tuple(detector for _, detector in found if detector is not None)
+        self.unknown = tuple(unknown)
+        return True
+
+    def _configured(self, wanted: DetectorDefinition) -> Detector | None:
+        known = detectors()
+        has_warm_up = "warm_up" in getattr(known.get(wanted.name), "__dataclass_fields__", {})
+        options = {"warm_up": self._warm_up, **wanted.options} if has_warm_up else wanted.options
+        return configured(DetectorDefinition(wanted.name, options), known)
+
+    def of(self, stage: str, kind: Kind, *, labels: bool) -> tuple[Detector, ...]:
+        """The detectors of a series, in order.
+
+        Args:
+            stage: of the series.
+            kind: of its numbers.
+            labels: of a distribution: it counts labels, not numbers.
+        """
+        named = [detector for detector in self._own.get(stage, ()) if kind in detector.kinds]
+        found = named or self._defaults.get(kind, ())
+        return tuple(d for d in found if labels or not getattr(d, "labels_only", False))
+
+    def all_of(self, kind: Kind) -> tuple[Detector, ...]:
+        """Every detector that may judge series of a kind: those by default, then those of the stages."""
+        found = list(self._defaults.get(kind, ()))
+        for named in self._own.values():
+            found += [d for d in named if kind in d.kinds and not any(d == known for known in found)]
+        return tuple(found)
