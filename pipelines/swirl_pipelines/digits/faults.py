@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from swirl_pipelines.digits.images import BLOCKS
@@ -9,6 +11,8 @@ from swirl_pipelines.digits.model import train
 from swirl_pipelines.digits.pipeline import scale
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swirl_pipelines.digits.images import Images
     from swirl_pipelines.digits.model import DigitModel
     from swirl_pipelines.digits.scanner import Scanner
@@ -17,7 +21,7 @@ __all__ = ["DIMMED", "MAILING", "TORN", "dim", "mailing", "mirrored_model", "tea
 
 DIMMED = 0.75
 TORN = 0.3
-MAILING = {1: 5.0, 8: 3.0}
+MAILING = MappingProxyType({1: 5.0, 8: 3.0})
 
 
 def dim(scanner: Scanner, gain: float = DIMMED) -> None:
@@ -25,9 +29,9 @@ def dim(scanner: Scanner, gain: float = DIMMED) -> None:
     scanner.gain = gain
 
 
-def mailing(scanner: Scanner) -> None:
-    """Label shift: a mailing to a few towns. Its postcodes hold far more ones and eights than usual."""
-    scanner.mix(MAILING)
+def mailing(scanner: Scanner, weights: Mapping[int, float] = MAILING) -> None:
+    """Label shift: a mailing to a few towns. Their postcodes hold some digits more often than usual."""
+    scanner.mix(weights)
 
 
 def tear(scanner: Scanner, share: float = TORN) -> None:
@@ -35,6 +39,7 @@ def tear(scanner: Scanner, share: float = TORN) -> None:
     scanner.torn = share
 
 
+@cache
 def mirrored_model(version: str) -> DigitModel:
     """A new version with a bug: it was trained on images with left and right exchanged."""
 
@@ -44,6 +49,7 @@ def mirrored_model(version: str) -> DigitModel:
     return train(version, mirrored)
 
 
+@cache
 def unscaled_model(version: str) -> DigitModel:
     """A new version with a bug: it was trained on blocks from 0 to 16, and is asked with blocks from 0 to 1.
 

@@ -77,6 +77,7 @@ class DigitsPipeline:
         with self._classify.timed() as batch:
             digits, sure = self._classifier.predict(scaled)
             batch(scaled, predictions=digits)
+        self._classify.observe_many("confidence", sure)
         with self._sort.timed() as batch:
             sorted_into = bins(digits, sure)
             batch(digits)

@@ -48,9 +48,7 @@ class Runner:
         beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         if not (0 < rate < inf and 1e-3 <= beat_seconds < inf):
-            raise ValueError(
-                f"{rate} images a second in beats of {beat_seconds} s; give a rate above 0, a beat from 0.001 s"
-            )
+            raise ValueError(f"{rate} images a second in beats of {beat_seconds} s; both must be above 0")
         self._scanner, self._consume = scanner, consume
         self._clock, self._sleep, self._rate = clock, sleep, rate
         self._beat_ns = round(beat_seconds * 1e9)

@@ -33,12 +33,8 @@ def reference() -> dict[str, NDArray[np.float64]]:
 
 
 @cache
-def _models() -> dict[str, DigitModel]:
-    return {
-        "good": train(VERSION, scale),
-        "mirrored": faults.mirrored_model(BROKEN_VERSION),
-        "unscaled": faults.unscaled_model(BROKEN_VERSION),
-    }
+def _good() -> DigitModel:
+    return train(VERSION, scale)
 
 
 class World:
@@ -54,7 +50,7 @@ class World:
 
     def __init__(self, seed: int = 0) -> None:
         self.scanner = Scanner(handwriting()[1], seed)
-        self.classifier = Deployment(_models()["good"])
+        self.classifier = Deployment(_good())
 
     def pipeline(self, **options: Any) -> DigitsPipeline:
         """A pipeline in this world; the options go to :class:`swirl.Pipeline`."""
@@ -74,13 +70,13 @@ class World:
 
     def deploy_mirrored(self) -> None:
         """A new model goes live that was trained on mirrored images."""
-        self.classifier.model = _models()["mirrored"]
+        self.classifier.model = faults.mirrored_model(BROKEN_VERSION)
 
     def deploy_unscaled(self) -> None:
         """A new model goes live that was trained on images of another scale."""
-        self.classifier.model = _models()["unscaled"]
+        self.classifier.model = faults.unscaled_model(BROKEN_VERSION)
 
     def repair(self) -> None:
         """The scanner is as agreed again, and the old model serves again."""
         self.scanner.healthy()
-        self.classifier.model = _models()["good"]
+        self.classifier.model = _good()
