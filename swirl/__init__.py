@@ -16,6 +16,7 @@ from swirl.errors import (
 from swirl.frame import Verdict
 from swirl.sdk.kafka import watched as _watched_elsewhere
 from swirl.sdk.pipeline import Pipeline
+from swirl.sdk.reference import Reference
 
 if TYPE_CHECKING:
     from swirl.engine.local import LocalEngine
@@ -27,6 +28,7 @@ __all__ = [
     "Invalid",
     "MissingExtraError",
     "Pipeline",
+    "Reference",
     "SettingsError",
     "SnapshotError",
     "SwirlError",

@@ -1,4 +1,4 @@
-"""What a user hangs on a stage: ``valid=``, ``predicts=``, ``features=`` and ``at=``."""
+"""What a user hangs on a stage: ``valid=``, ``predicts=``, ``features=``, ``at=`` and ``segment=``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from swirl.sdk.note import Feature, Note, event_ms, feature, prediction
+from swirl.sdk.note import Feature, Note, event_ms, feature, prediction, text
 
 __all__ = ["Complain", "Hook", "Hooks", "Judge", "OnInvalid", "invalid_reason"]
 
@@ -35,6 +35,7 @@ class Hooks:
         features: True: the result is the mapping of names to values; or a function that gives it.
         at: gives the event time.
         on_invalid: see :meth:`swirl.Pipeline.stage`.
+        segment: gives the segment.
     """
 
     valid: Hook | None = None
@@ -42,6 +43,7 @@ class Hooks:
     features: Hook | bool = False
     at: Hook | None = None
     on_invalid: OnInvalid = "pass"
+    segment: Hook | None = None
 
     @property
     def simple(self) -> bool:
@@ -50,6 +52,7 @@ class Hooks:
             isinstance(self.predicts, bool)
             and not self.features
             and self.at is None
+            and self.segment is None
             and (self.valid is None or not _takes_argument(self.valid))
         )
 
@@ -69,6 +72,8 @@ class Hooks:
             steps.append(("features", _measure(features, complain)))
         if self.at is not None:
             steps.append(("at", _date(_bound(self.at, method=method))))
+        if self.segment is not None:
+            steps.append(("segment", _place(_bound(self.segment, method=method))))
 
         def judge(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Note:
             note = Note()
@@ -117,6 +122,14 @@ def _measure(features: _Reader, complain: Complain) -> _Step:
 def _date(at: _Reader) -> _Step:
     def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         note.at = event_ms(at(result, args, kwargs))
+
+    return step
+
+
+def _place(segment: _Reader) -> _Step:
+    def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found = segment(result, args, kwargs)
+        note.segment = None if found is None else text(str(found))
 
     return step
 

@@ -50,9 +50,10 @@ class Note:
         prediction: what was predicted, None for nothing.
         features: what was measured on it.
         at: event time, milliseconds since 1970; None for the time at which it was done.
+        segment: that it belongs to, None for none.
     """
 
-    __slots__ = ("at", "error", "failed", "features", "invalid", "out", "prediction", "records")
+    __slots__ = ("at", "error", "failed", "features", "invalid", "out", "prediction", "records", "segment")
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Note:
         prediction: object = None,
         features: tuple[Feature, ...] = (),
         at: int | None = None,
+        segment: str | None = None,
     ) -> None:
         self.records = records
         self.out = out
@@ -74,6 +76,7 @@ class Note:
         self.prediction = prediction
         self.features = features
         self.at = at
+        self.segment = segment
 
 
 def prediction(value: object) -> str | float | None:

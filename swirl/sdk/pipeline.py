@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast, over
 
 from swirl.clock import Clock, SystemClock
 from swirl.errors import DefinitionError
-from swirl.frame import Definition, RatioDefinition, StageDefinition, Verdict
+from swirl.frame import RatioDefinition, StageDefinition, Verdict
 from swirl.sdk import feedback, kafka
+from swirl.sdk.definition import LONGEST_NAME, Definer, check_hooks, checked_name, checked_version, profile
 from swirl.sdk.emitter import Emitter
 from swirl.sdk.hooks import Hook, Hooks, OnInvalid
 from swirl.sdk.note import BUILT_IN_COUNTERS
@@ -19,13 +20,17 @@ from swirl.sdk.recorder import Gate, Recorder
 from swirl.sdk.sigterm import say_goodbye_on_sigterm
 from swirl.sdk.stage import Metrics, Stage
 from swirl.sdk.version import Version, VersionSource
+from swirl.sdk.wanted import wanted_detectors, wanted_limit
 from swirl.sdk.wrappers import wrap
 from swirl.settings import EmitterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from swirl.frame import LimitDefinition, ReferenceDefinition
+    from swirl.sdk.reference import Reference
     from swirl.sdk.transport import Transport
+    from swirl.sdk.wanted import DetectorLike
 
 __all__ = ["After", "CounterLike", "Pipeline"]
 
@@ -39,7 +44,6 @@ CounterLike: TypeAlias = "str | Stage[..., Any] | tuple[str | Stage[..., Any], s
 """A stage (what it passed on), or a stage and the name of a counter."""
 
 _API = ("name", "count", "observe", "observe_many", "batch", "timed", "counter")
-_LONGEST_NAME = 80
 
 
 class Pipeline:
@@ -90,13 +94,15 @@ class Pipeline:
         clock: Clock | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self.name = _checked_name(name, "pipeline", 'swirl.Pipeline("ads")')
+        self.name = checked_name(name, "pipeline", 'swirl.Pipeline("ads")')
         self.settings = EmitterSettings.from_environment() if settings is None else settings
         self.verdict = Verdict()
         self._clock: Clock = SystemClock() if clock is None else clock
-        self._version = Version(_checked_version(version))
+        self._version = Version(checked_version(version))
         self._stages: dict[str, StageDefinition] = {}
         self._ratios: dict[str, RatioDefinition] = {}
+        self._limits: dict[LimitDefinition, None] = {}
+        self._references: dict[str, ReferenceDefinition] = {}
         self._origins: dict[str, tuple[str, str]] = {}
         self._gate = Gate(self.settings.buffer_records, self.settings.labels, redact)
         self._wire(transport)
@@ -112,7 +118,7 @@ class Pipeline:
             self.settings,
             self._clock,
             self._gate,
-            _Definer(self._stages, self._ratios, self._gate),
+            Definer(self._stages, self._ratios, self._limits, self._references, self._gate),
             transport,
         )
         weakref.finalize(self, self._emitter.close_soon).atexit = False
@@ -137,7 +143,7 @@ class Pipeline:
     @version.setter
     def version(self, source: VersionSource) -> None:
         """What runs from this moment on."""
-        self._version.become(_checked_version(source), self._clock.ticks())
+        self._version.become(checked_version(source), self._clock.ticks())
 
     @overload
     def stage(self, function: Callable[P, R], /) -> Stage[P, R]: ...
@@ -155,6 +161,9 @@ class Pipeline:
         features: Hook | bool = False,
         at: Hook | None = None,
         on_invalid: OnInvalid = "pass",
+        segment: Hook | None = None,
+        reference: Any = None,
+        detectors: Iterable[DetectorLike] = (),
     ) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
     def stage(
         self,
@@ -169,6 +178,9 @@ class Pipeline:
         features: Hook | bool = False,
         at: Hook | None = None,
         on_invalid: OnInvalid = "pass",
+        segment: Hook | None = None,
+        reference: Any = None,
+        detectors: Iterable[DetectorLike] = (),
     ) -> Any:
         """Make a function a stage of this pipeline, bare or with arguments; written in the order of flow.
 
@@ -198,19 +210,27 @@ class Pipeline:
                 nothing; what ``valid=`` refuses is returned all the same, and None where the function itself
                 raised :class:`~swirl.Invalid`, since there is no result. ``"drop"``: None in both cases; a
                 generator leaves the value out. ``"raise"``: ``Invalid`` in both cases.
+            segment: gives the segment of a record, such as its country: what goes wrong in one segment is
+                seen there, and the incident names it.
+            reference: what the data looked like when the model was made, see :class:`swirl.Reference`: a
+                table, a file or a profile, or a pair of a table and its predictions. Drift is judged against
+                it from the first window on.
+            detectors: names of detectors, in place of those that judge this stage's series by default; or
+                names and options: ``("change", {"sides": "up"})``.
 
         Raises:
             DefinitionError: a name is taken, a stage unknown, or an argument of no use; it says what to
                 write.
         """
-        hooks = Hooks(valid, predicts, features, at, on_invalid)
-        _check_hooks(hooks)
-        own = None if version is None else _checked_version(version)
+        hooks = Hooks(valid, predicts, features, at, on_invalid, segment)
+        check_hooks(hooks)
+        own = None if version is None else checked_version(version)
+        baseline = None if reference is None else profile(reference)
 
         def decorate(function: Any) -> Any:
             if isinstance(function, (staticmethod, classmethod)):
                 return type(function)(decorate(function.__func__))
-            return self._define(function, name, after, own, hooks)
+            return self._define(function, name, after, own, hooks, baseline, detectors)
 
         return decorate if function is None else decorate(function)
 
@@ -221,12 +241,14 @@ class Pipeline:
         after: After,
         version: VersionSource | None,
         hooks: Hooks,
+        baseline: Reference | None,
+        detectors: Iterable[DetectorLike],
     ) -> Any:
         if not callable(function):
             raise DefinitionError(
                 f"a stage is a function, not {function!r}; write @pipeline.stage above a function"
             )
-        name = _checked_name(
+        name = checked_name(
             getattr(function, "__name__", "") if name is None else name,
             "stage",
             '@pipeline.stage(name="classify")',
@@ -238,8 +260,15 @@ class Pipeline:
             )
         before = self._names(name, after)
         self._stages[name] = StageDefinition(
-            name, before, validates=hooks.valid is not None, predicts=_expected_kind(function, hooks)
+            name,
+            before,
+            validates=hooks.valid is not None,
+            predicts=_expected_kind(function, hooks),
+            detectors=wanted_detectors(name, detectors),
         )
+        self._references.pop(name, None)
+        if baseline is not None:
+            self._references[name] = baseline.defined(name)
         self._origins[name] = origin
         return self._decorated(function, name, before, version, hooks)
 
@@ -311,7 +340,7 @@ class Pipeline:
         Raises:
             DefinitionError: the name is taken or empty, or a stage or counter cannot be.
         """
-        name = _checked_name(name, "ratio", 'pipeline.ratio("click rate", (serve, "clicks"), per=serve)')
+        name = checked_name(name, "ratio", 'pipeline.ratio("click rate", (serve, "clicks"), per=serve)')
         if name in self._ratios and not _interactive():
             raise DefinitionError(f"pipeline {self.name!r} has a ratio {name!r} already; choose another name")
         self._ratios[name] = RatioDefinition(name, self._counter(name, numerator), self._counter(name, per))
@@ -319,7 +348,7 @@ class Pipeline:
     def _counter(self, ratio: str, like: CounterLike) -> tuple[str, str]:
         stage, counter = like if isinstance(like, tuple) else (like, "out")
         name = self._known(stage, f"ratio {ratio!r}")
-        if not isinstance(counter, str) or not counter or len(counter) > _LONGEST_NAME:
+        if not isinstance(counter, str) or not counter or len(counter) > LONGEST_NAME:
             raise DefinitionError(
                 f'ratio {ratio!r}: {counter!r} is no name of a counter; write (stage, "clicks")'
             )
@@ -330,6 +359,37 @@ class Pipeline:
                 f"ratio {ratio!r}: Swirl counts {known}; {counter!r} is too close to be one of your own"
             )
         return name, counter
+
+    def limit(
+        self,
+        stage: str | Stage[..., Any],
+        metric: str = "records",
+        label: str = "",
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        """Set a limit: no statistics, no warm-up, nothing of the false-alarm budget; it is told at once.
+
+        ``ads.limit(ingest, "invalid_ratio", above=0.01)``: more than 1 % invalid.
+        ``ads.limit(ingest, below=0.001, seconds=600)``: no record for ten minutes.
+
+        Args:
+            stage: whose series it is.
+            metric: which one: records, invalid, errors, out and count (a second), invalid_ratio, error_ratio,
+                output_ratio, prediction_ratio, null_ratio, ratio (in 0..1), latency_p50 and latency_p95
+                (seconds), input_ratio, counter_level, drift, lag.
+            label: of a prediction, a feature, or a metric of your own.
+            above: more than this is wrong.
+            below: less than this is wrong.
+            seconds: for how long without a break, event time; 0: one window.
+
+        Raises:
+            DefinitionError: there is no such stage or metric, or no limit.
+        """
+        name = self._known(stage, f"the limit of {metric!r}")
+        self._limits[wanted_limit(name, metric, label, above, below, seconds)] = None
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what has been recorded until now, before a serverless function, a cron job or a task ends.
@@ -381,34 +441,6 @@ class Pipeline:
 _SINGULARS = frozenset(name.rstrip("s") for name in BUILT_IN_COUNTERS)
 
 
-class _Definer:
-    """Gives the definition as it is now: what was written down, and what the records have shown since."""
-
-    def __init__(
-        self, stages: dict[str, StageDefinition], ratios: dict[str, RatioDefinition], gate: Gate
-    ) -> None:
-        self._stages = stages
-        self._ratios = ratios
-        self._gate = gate
-
-    def __call__(self) -> Definition:
-        recorders = {r.stage: r for r in self._gate.recorders}
-        stages = tuple(_shown(stage, recorders.get(name)) for name, stage in list(self._stages.items()))
-        return Definition(stages, tuple(self._ratios.values()))
-
-
-def _shown(stage: StageDefinition, recorder: Recorder | None) -> StageDefinition:
-    if recorder is None:
-        return stage
-    return StageDefinition(
-        stage.name,
-        stage.after,
-        validates=stage.validates,
-        predicts=recorder.sums.predicts or stage.predicts,
-        features=tuple(recorder.sums.features),
-    )
-
-
 def _with_api(call: Any, metrics: Metrics, pipeline: Pipeline) -> Any:
     """The function with what :class:`~swirl.sdk.stage.Stage` promises; only plain ones take attributes."""
     if not inspect.isfunction(call):
@@ -446,31 +478,3 @@ def _is_method(function: Callable[..., Any]) -> bool:
 def _interactive() -> bool:
     """In a notebook or at a prompt a cell is run again, and defines its stages anew."""
     return not hasattr(sys.modules.get("__main__"), "__file__")
-
-
-def _checked_name(name: object, what: str, example: str) -> str:
-    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise DefinitionError(
-            f"{name!r} is no name of a {what}: give it 1 to {_LONGEST_NAME} printable characters: {example}"
-        )
-    return name
-
-
-def _checked_version(version: object) -> VersionSource:
-    if isinstance(version, str) or callable(version):
-        return cast("VersionSource", version)
-    raise DefinitionError(f"a version is a text or a function that gives one, not {version!r}")
-
-
-def _check_hooks(hooks: Hooks) -> None:
-    if hooks.on_invalid not in ("drop", "raise", "pass"):
-        raise DefinitionError(f'on_invalid is {hooks.on_invalid!r}; it must be "drop", "raise" or "pass"')
-    for name in ("valid", "predicts", "features", "at"):
-        hook = getattr(hooks, name)
-        if (
-            hook is not None
-            and not callable(hook)
-            and not (isinstance(hook, bool) and name in ("predicts", "features"))
-        ):
-            also = ", or True for the result itself" if name in ("predicts", "features") else ""
-            raise DefinitionError(f"{name}= is {hook!r}; it must be a function of the result{also}")
