@@ -14,6 +14,7 @@ from swirl.errors import (
     SwirlError,
 )
 from swirl.frame import Verdict
+from swirl.sdk.acts import confirm, false_alarm, new_normal
 from swirl.sdk.kafka import watched as _watched_elsewhere
 from swirl.sdk.pipeline import Pipeline
 from swirl.sdk.reference import Reference
@@ -34,6 +35,9 @@ __all__ = [
     "SwirlError",
     "Verdict",
     "__version__",
+    "confirm",
+    "false_alarm",
+    "new_normal",
     "watch",
 ]
 

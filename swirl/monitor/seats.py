@@ -65,6 +65,8 @@ class Seat:
         self._rows: list[int] = []
         self._places: dict[int, int] = {}
         self._left: set[int] = set()
+        self._failed = False
+        """The points of this window are too much for it."""
         self._index: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
         self.bank: Bank = detector.build(kind, resume["bank"] if resume is not None else None)
         if resume is not None:
@@ -126,6 +128,7 @@ class Seat:
         """
         table, bank = self._judged()
         some = select(points, table)
+        self._failed = False
         try:
             return table, self.bank.score(bank, some)
         except Exception:  # noqa: BLE001 - a detector is anyone's code; the others go on
@@ -138,7 +141,7 @@ class Seat:
         if held.any():
             free = ~held[table]
             table, bank = table[free], bank[free]
-        if not table.size:
+        if not table.size or self._failed:
             return
         try:
             self.bank.learn(bank, select(points, table))
@@ -146,6 +149,7 @@ class Seat:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
+        self._failed = True
         self.failures += 1
         self.bank = self.detector.build(self.kind)
         self.bank.grow(len(self._rows))

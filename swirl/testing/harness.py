@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from swirl.effect import Effect, Incident, IncidentChanged, SeriesPoint, State, VerdictChanged, WindowClosed
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
+from swirl.sdk.acts import act_on
 from swirl.sdk.transport import Transport
 from swirl.settings import MonitorSettings
 from swirl.testing.clock import ManualClock
@@ -161,6 +162,12 @@ class Harness(Transport):
     def finish(self) -> None:
         """Let the open windows close."""
         self.advance(self.settings.lateness_seconds + 2 * self.settings.window_seconds)
+
+    def say(
+        self, act: Literal["new_normal", "false_alarm", "confirm"], incident: str, why: str = "", **given: str
+    ) -> None:
+        """Say something of an incident; see :func:`swirl.new_normal` and its neighbours."""
+        act_on(act, incident, why, transport=self, **given)
 
     def restart_monitor(self) -> None:
         """Put a new monitor in the place of the old one, with the state that it saved."""
