@@ -35,10 +35,10 @@ FEATURES = ["balance", "contrast", "height", "ink", "lean", "width"]
 class Kept(Transport):
     """Keeps the frames of a pipeline in a world."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, **options: Any) -> None:
         self.frames: list[Frame] = []
         settings = EmitterSettings(flush_seconds=3600.0)
-        self.digits = world.pipeline(transport=self, clock=ManualClock(), settings=settings)
+        self.digits = world.pipeline(transport=self, clock=ManualClock(), settings=settings, **options)
         self.world = world
 
     def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
@@ -196,8 +196,8 @@ def test_the_model_is_right_about_most_digits_that_it_never_saw() -> None:
 def test_the_same_model_is_trained_twice() -> None:
     images = scale(handwriting()[1].images)
     first, second = (train("1", scale).predict(images) for _ in range(2))
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_allclose(first[1], second[1], rtol=1e-9)
+    assert (first[0] == second[0]).all()
+    assert np.allclose(first[1], second[1], rtol=1e-9)
 
 
 def test_a_dimmed_lamp_moves_the_ink_and_no_record_becomes_invalid(kept: Kept) -> None:
@@ -270,3 +270,13 @@ def test_the_training_data_are_a_baseline_for_what_arrives_and_betray_another_sc
     }
     assert max(found[0] for found in index.values()) < 0.05
     assert index["ink"][1] > 1.0
+
+
+def test_a_baseline_that_is_handed_over_travels_with_the_definition() -> None:
+    kept = Kept(World(6), reference=reference())
+    kept.play(100)
+    (definition,) = (frame.definition for frame in kept.frames if frame.definition is not None)
+    (found,) = definition.references
+    assert found.stage == "receive"
+    counts = {name: column.count for name, column in found.distributions.items()}
+    assert counts == dict.fromkeys((f"feature:{name}" for name in FEATURES), 901)

@@ -47,16 +47,18 @@ class DigitsPipeline:
 
     Args:
         classifier: the model that serves now.
+        reference: features of the images that the model was trained on, by name, against which drift is
+            judged from the first window on; by default against the first windows.
         options: given on to :class:`swirl.Pipeline`.
 
     Attributes:
         pipeline: what Swirl sees.
     """
 
-    def __init__(self, classifier: Deployment, **options: Any) -> None:
+    def __init__(self, classifier: Deployment, *, reference: Any = None, **options: Any) -> None:
         self.pipeline = mail = Pipeline("digits", version=VERSION, **options)
         self._classifier = classifier
-        self._receive = mail.stage(name="receive")(readable)
+        self._receive = mail.stage(name="receive", reference=reference)(readable)
         self._scale = mail.stage(name="scale", after="receive")(scale)
         self._classify = mail.stage(name="classify", after="scale", version=classifier.version)(
             classifier.predict

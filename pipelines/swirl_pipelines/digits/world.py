@@ -53,7 +53,7 @@ class World:
         self.classifier = Deployment(_good())
 
     def pipeline(self, **options: Any) -> DigitsPipeline:
-        """A pipeline in this world; the options go to :class:`swirl.Pipeline`."""
+        """A pipeline in this world; the options go to the pipeline, see there."""
         return DigitsPipeline(self.classifier, **options)
 
     def dim(self) -> None:
