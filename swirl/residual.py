@@ -130,6 +130,7 @@ class LoadModel(msgspec.Struct, frozen=True):
         centre: ln of the usual latency, seconds, at the usual load.
         sd: standard deviation of the residual.
         usual: mean records of a baseline window.
+        emitters: the usual number of them, 0 where they were not counted. More of them share the load.
     """
 
     stage: str
@@ -138,27 +139,36 @@ class LoadModel(msgspec.Struct, frozen=True):
     centre: float
     sd: float
     usual: float
+    emitters: float = 0.0
 
     def residual(self, now: WindowCounts) -> tuple[float, float] | None:
         """What the load leaves of ln latency, and its standard deviation; None where nothing was measured."""
         counts = total(now, self.stage)
         if counts.latency <= 0 or counts.records <= 0:
             return None
-        value = self.judge(counts.records, counts.latency)
-        return float(value), sqrt(self.sd**2 + float(self.widening(counts.records, value)))
+        known = now.known.get(self.stage, 0)
+        shared = known / self.emitters if known and self.emitters else 1.0
+        value = self.judge(counts.records, counts.latency, shared)
+        return float(value), sqrt(self.sd**2 + float(self.widening(counts.records, value, shared)))
 
-    def judge(self, records: Numbers, latency: Numbers) -> Numbers:
-        """What the load leaves of ln latency; elementwise."""
-        load = np.log(np.add(records, 0.5)) - self.load
+    def judge(self, records: Numbers, latency: Numbers, shared: Numbers = 1.0) -> Numbers:
+        """What the load leaves of ln latency; elementwise.
+
+        Args:
+            records: in the window.
+            latency: the usual time per record, seconds.
+            shared: emitters, as a multiple of the usual number.
+        """
+        load = np.log(np.divide(records, shared) + 0.5) - self.load
         found: Numbers = np.log(latency) - self.slope * np.clip(load, -LOAD_CLIP, LOAD_CLIP) - self.centre
         return found
 
-    def widening(self, records: Numbers, value: Numbers) -> Numbers:
+    def widening(self, records: Numbers, value: Numbers, shared: Numbers = 1.0) -> Numbers:
         """Variance beyond that of an ordinary window: few records, or a load that history does not know.
 
         Less load than ever cannot explain that a stage became slower, so there the law is nearly kept.
         """
-        load = np.log(np.add(records, 0.5)) - self.load
+        load = np.log(np.divide(records, shared) + 0.5) - self.load
         doubt = np.where(load > 0, 1.5, np.where(np.less(value, 0), 0.5, 0.1))
         strange = np.maximum(np.abs(load) - 0.1, 0.0) * doubt
         found: Numbers = self.sd**2 * _thinness(self.usual, records) + strange * strange
@@ -318,7 +328,11 @@ def _solve(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 
 def fit_load(history: History, stage: str) -> LoadModel | None:
     """The model of a stage's latency from the baseline windows of a history; None if they are too few."""
-    return fit_load_to(stage, [total(w, stage) for w in history.windows if w.normal and w.whole])
+    base = [w for w in history.windows if w.normal and w.whole]
+    model = fit_load_to(stage, [total(w, stage) for w in base])
+    if model is None:
+        return None
+    return msgspec.structs.replace(model, emitters=float(np.median([w.known.get(stage, 0) for w in base])))
 
 
 def fit_load_to(stage: str, baseline: Sequence[StageCounts]) -> LoadModel | None:

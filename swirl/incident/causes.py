@@ -3,18 +3,19 @@
 To add a cause, add a row. Each metric is a conditional residual (:mod:`swirl.incident.residuals`), so that an
 effect which is only passed on leaves no sign. A row says for each metric which role it plays:
 
-====  =====================================================================================================
-role  the metric ...
-====  =====================================================================================================
-up    must rise (5 times in 100 too little to be seen)
-down  must fall
-move  must move, either way
-may   may move, either way
-rise  may rise
-fall  may fall
-drop  probably falls
-sway  may move, but rarely does
-====  =====================================================================================================
+======  ===================================================================================================
+role    the metric ...
+======  ===================================================================================================
+up      must rise (5 times in 100 too little to be seen)
+down    must fall
+move    must move, either way
+may     may move, either way
+rise    may rise
+fall    may fall
+drop    probably falls
+sway    may move, but rarely does
+slower  may rise, and rarely falls
+======  ===================================================================================================
 
 and the input of a source, ``records``, plays a range of factors (:data:`FACTORS`) instead. A metric that is
 not named is not touched. Priors, role probabilities and their reasons: each was adjusted on simulated
@@ -46,6 +47,7 @@ ROLES: dict[str, tuple[float, float]] = {
     "rise": (2 * MAY, UNTOUCHED),
     "fall": (UNTOUCHED, 2 * MAY),
     "drop": (UNTOUCHED, 0.7),
+    "slower": (MAY, 0.05),
     "sway": (0.05, 0.05),
     "unknown": (0.02, 0.02),
     "untouched": (UNTOUCHED, UNTOUCHED),
@@ -219,6 +221,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "surge": Cause("more traffic", prior=3, ramp=0.35, benign=True, signs=False),
     "rhythm": Cause("rhythm of the traffic", prior=2, ramp=0.98, benign=True, signs=False),
+    "scaling": Cause("another number of processes", prior=2, ramp=0.2, benign=True, signs=False),
     "return": Cause("traffic back to before", prior=2, ramp=0.35, benign=True, signs=False),
     CHANCE: Cause("chance", prior=4, ramp=0.5, benign=True, signs=False),
     UNKNOWN: Cause(

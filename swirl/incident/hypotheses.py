@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from math import exp, hypot, isnan, log
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from swirl.effect import SeriesKey
 from swirl.incident.causes import CAUSES, CHANCE, MUST, MUSTS, ROLES, UNKNOWN, UNTOUCHED, Cause
 from swirl.incident.onset import ramp_against_step
@@ -25,6 +27,12 @@ LOUD = 4.5
 """Sigmas from which a series is beyond what chance may do to the loudest of many."""
 
 _EMITTERS = "emitters"
+_DOUBLED = 0.1
+_SCALED = 3.0
+"""Nats that a change of the number of processes gives to the cause that is about it: others see one in 20."""
+_RESIZED = 0.1
+_ONE_OF = {"latency_p50": "slower"}
+"""The role of a metric that is one of several where it is not ``may``."""
 _SILENCE_UNEXPLAINED = -4.6
 _ONE_WINDOW = -3.0
 
@@ -86,6 +94,7 @@ class Reasoning:
             if cause.signs:
                 yield from self._by_table(name, cause)
         yield from self._benign()
+        self._scaling()
         for scope in self._silent_groups():
             self._blind(scope)
             yield
@@ -97,7 +106,7 @@ class Reasoning:
             return
         self.z[key] = z
         if key.metric == "records" and isinstance(series, Level):
-            self.inputs[key] = SourceInput(series)
+            self.inputs[key] = SourceInput(series, self.r.processes[key.stage])
             self.untouched[key] = self.inputs[key].nothing
         else:
             self.untouched[key] = _role_nats("untouched", z)
@@ -185,8 +194,10 @@ class Reasoning:
 
     def _corroborate(self, stage: str, gains: dict[SeriesKey, float], extras: dict[str, float]) -> None:
         """A factor of two in one window may be a larger surge that began within it; who else says so?"""
-        if self.r.more_emitters[stage] > 1.9:
-            extras["emitters doubled"] = 3.0
+        scaled = self.inputs[SeriesKey(stage, "records")].scaled
+        if abs(scaled - log(2)) < _DOUBLED:
+            # As likely a second process with a source of its own: then people act on what it gives.
+            extras["emitters doubled"] = 1.0
         elif self.r.span.windows == 1 and sum(g for k, g in gains.items() if k.metric == "ratio") < 1:
             extras["one window"] = _ONE_WINDOW
 
@@ -200,7 +211,8 @@ class Reasoning:
         extras: dict[str, float],
     ) -> bool:
         """At least one of the stage's own metrics moved, which is not known; False if it has none of them."""
-        found = {k: max(self.gain(k, "may"), 0.0) for m in metrics if (k := SeriesKey(stage, m)) in self.z}
+        keys = [k for m in metrics if (k := SeriesKey(stage, m)) in self.z]
+        found = {k: max(self.gain(k, _ONE_OF.get(k.metric, "may")), 0.0) for k in keys}
         if not found:
             return False
         # A canary is too small for the whole stage, and shows side by side only.
@@ -275,6 +287,16 @@ class Reasoning:
         gains = {k: self.inputs[k].gain_of_before(self.r) for k in keys}
         self._add("return", "", gains, {"onset": self._onset(CAUSES["return"], keys)})
         yield
+
+    def _scaling(self) -> None:
+        """Processes came or said goodbye. That traffic may follow them is known to every hypothesis."""
+        span = self.r.span
+        changes = [float(np.mean(self.r.processes[s][span.first : span.stop])) for s in self.graph.stages]
+        if max(abs(c) for c in changes) > _RESIZED:
+            keys = [k for k in self.inputs if abs(self.inputs[k].scaled) > _RESIZED]
+            gains = dict.fromkeys(keys, 0.0)
+            extras = {"emitters": _SCALED, "onset": self._onset(CAUSES["scaling"], keys)}
+            self._add("scaling", "", gains, extras)
 
     def _silent_groups(self) -> list[list[str]]:
         # The last stages of a short pipeline may all be silent: then nothing remains to be judged by.

@@ -65,7 +65,8 @@ class Residuals:
         heard: stage -> share of its emitters heard by window, half an emitter at least.
         whole: windows that were covered to their length.
         usable: those, and windows that were not because emitters are silent: that is corrected for.
-        more_emitters: stage -> emitters known in the evidence as a multiple of the baseline's.
+        processes: stage -> ln of its emitters by window as a multiple of the usual number, those that said
+            goodbye left out; shape ``(size,)``.
     """
 
     graph: Graph
@@ -76,7 +77,7 @@ class Residuals:
     series: dict[SeriesKey, Series] = field(default_factory=dict)
     whole_inputs: dict[str, Level] = field(default_factory=dict)
     alive: dict[str, float] = field(default_factory=dict)
-    more_emitters: dict[str, float] = field(default_factory=dict)
+    processes: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     gone: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     heard: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
@@ -153,8 +154,10 @@ def _note_emitters(found: Residuals, stage: str) -> None:
     shares = (heard[now] / np.maximum(known[now], 1))[known[now] > 0]
     found.alive[stage] = float(np.median(shares)) if len(shares) else 1.0
     usual = known[found.span.base]
-    if len(usual):
-        found.more_emitters[stage] = float(np.median(known[now])) / max(float(np.median(usual)), 1.0)
+    counted = len(usual) > 0 and float(np.median(usual)) >= 1
+    found.processes[stage] = (
+        np.log(np.maximum(known, 0.5) / float(np.median(usual))) if counted else np.zeros(found.span.size)
+    )
 
 
 def _arrivals(found: Residuals, stage: str) -> Generator[None, None, None]:
@@ -311,9 +314,10 @@ def _latency(found: Residuals, stage: str) -> Generator[None, None, None]:
         return
     records, latency = found.column(stage, "records"), found.column(stage, "latency")
     measured = found.whole & (latency > 0) & (records > 0)
-    value = model.judge(np.where(measured, records, model.usual), np.where(measured, latency, 1.0))
+    shared = np.exp(found.processes[stage])
+    value = model.judge(np.where(measured, records, model.usual), np.where(measured, latency, 1.0), shared)
     x = np.where(measured, value, nan)
-    widen = model.widening(records, value)
+    widen = model.widening(records, value, shared)
     least = latency_floor(float(np.exp(model.centre)))
     level = Level(x, found.span, floor=0.02, widen=widen, least=least, usual=model.centre)
     found.series[SeriesKey(stage, "latency_p50")] = level

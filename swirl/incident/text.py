@@ -197,7 +197,8 @@ class _Telling:
             figure = figure_of(SeriesKey(ratio.numerator[0], "ratio"), ratio.name, self.r.definition)
             if figure.stage in reached and figure.metric == "count" and figure.name not in shown:
                 shown.add(figure.name)
-                lines.append(self.line(SeriesKey(ratio.numerator[0], "ratio"), figure))
+                line = self.line(SeriesKey(ratio.numerator[0], "ratio"), figure)
+                lines.append(msgspec.structs.replace(line, root=False))
         seconds = self.window_ms / 1000
         return [
             line

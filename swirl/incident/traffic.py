@@ -12,6 +12,8 @@ from swirl.incident.causes import FACTORS, UNTOUCHED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from swirl.incident.residuals import Residuals
     from swirl.incident.series import Level
 
@@ -23,6 +25,15 @@ RHYTHM = 0.35
 SOURCE_ERROR = 0.05
 """How well sources agree on a common factor, and traffic with what it was before."""
 
+_SHARES = (0.4, 0.4, 0.2)
+"""Where the number of processes changed, the chance that traffic stays (they share one source), follows (each
+has its own), and lies between."""
+
+_FOLLOWS = 0.05
+"""How well traffic follows the number of processes, as a standard deviation of its logarithm."""
+
+_CHANGED = 0.05
+
 
 def density(x: float, sd: float) -> float:
     """Of a normal law about zero."""
@@ -32,25 +43,41 @@ def density(x: float, sd: float) -> float:
 class SourceInput:
     """The input of one source in the evidence.
 
+    Args:
+        level: ln of its records by window.
+        processes: ln of the number of its emitters by window, as a multiple of the usual one.
+
     Attributes:
         x: ln of the factor on its usual input.
         sd: standard deviation of that.
-        nothing: ln likelihood of "not touched".
+        scaled: ln of the factor on the number of its emitters in the same windows.
+        nothing: ln likelihood of "not touched", which lets traffic follow the number of processes.
     """
 
-    def __init__(self, level: Level) -> None:
-        x = level.change(_settled(level))
+    def __init__(self, level: Level, processes: NDArray[np.float64]) -> None:
+        settled = _settled(level)
+        x = level.change(settled)
         windows = max(int(np.isfinite(level.x[level.span.first : level.span.stop]).sum()), 1)
         thin = exp(-max(level.centre + x, 0.0)) * 0.3
         self.level = level
         self.x = x
         self.sd = sqrt(level.error(windows) ** 2 + thin)
-        self.nothing = self.nats(density(x, self.sd))
+        self.scaled = float(processes[settled : level.span.stop].mean())
+        self.nothing = self.nats(self._as_processes())
 
     @staticmethod
     def nats(density: float) -> float:
         """The ln likelihood, bounded by what an untouched series may do."""
         return log((1 - UNTOUCHED) * density + UNTOUCHED / 10)
+
+    def _as_processes(self) -> float:
+        stays = density(self.x, self.sd)
+        if abs(self.scaled) < _CHANGED:
+            return stays
+        sd = hypot(self.sd, _FOLLOWS)
+        between = sum(density(self.x - self.scaled * step / 19, sd) for step in range(20)) / 20
+        parts = (stays, density(self.x - self.scaled, sd), between)
+        return sum(share * part for share, part in zip(_SHARES, parts, strict=True))
 
     def gain(self, factors: str) -> float:
         """Of a range of factors, each as likely in logarithms."""

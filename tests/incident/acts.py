@@ -44,6 +44,8 @@ class Second:
         swapped: share of the predictions made by the new version, whose labels are swapped.
         version: of the classifier where nothing is swapped.
         factor: on the traffic.
+        emitters: of every stage.
+        clicked: factor on the clicks per ad.
     """
 
     broken: float = 0.0
@@ -53,6 +55,8 @@ class Second:
     whole: bool = True
     silent: tuple[str, ...] = ()
     latency: float = 3e-6
+    emitters: int = 1
+    clicked: float = 1.0
 
 
 @dataclass
@@ -116,13 +120,13 @@ class Ads:
             out=served,
             latency=1e-6,
             latency_spread=0.3,
-            counters={"clicks": float(rng.poisson(clicks))},
+            counters={"clicks": float(rng.poisson(clicks * second.clicked))},
         )
         stages = {"ingest": {OLD: ingest}, "classify": classify, "serve": {OLD: serve}}
         names = [s.name for s in DEFINITION.stages]
-        heard = {n: 0 if n in second.silent else 1 for n in names}
+        heard = {n: 0 if n in second.silent else second.emitters for n in names}
         seen = {n: v for n, v in stages.items() if n not in second.silent}
-        return WindowCounts(start, seen, {}, heard, dict.fromkeys(names, 1), 600, second.whole)
+        return WindowCounts(start, seen, {}, heard, dict.fromkeys(names, second.emitters), 600, second.whole)
 
     def second(
         self, second: Second, alarms: Sequence[SeriesKey] = (), loud: Sequence[SeriesKey] = (), since: int = 0

@@ -9,19 +9,20 @@ import pytest
 
 from swirl.effect import Evidence, SeriesKey
 from swirl.incident import numbers
-from swirl.incident.causes import CAUSES, UNKNOWN, words_of
+from swirl.incident.causes import UNKNOWN, words_of
 from swirl.incident.cost import Cost
 from swirl.incident.diagnose import Diagnosis, diagnose
 from swirl.incident.figures import Figure, figure_of, name_of, recent, text_of, value_of
 from swirl.incident.text import Told, pair_of, tell
 from tests.incident.acts import BROKEN, BUG, DEFINITION, OLD, SECOND, Ads, Second
 from tests.incident.simulator import BENIGN, cases, drain
+from tests.incident.simulator import CAUSES as SIMULATED
 
 
 @pytest.fixture(scope="module")
 def told() -> list[tuple[str, Diagnosis, Told]]:
     found = []
-    for cause in [c for c in CAUSES if c not in BENIGN | {UNKNOWN, "return", "unversioned_change"}]:
+    for cause in [c for c in SIMULATED if c not in BENIGN]:
         for case, window in cases(11, 4, cause):
             end = case.start(window + 2)
             d = drain(diagnose(case.history, case.start(window), end))

@@ -1,0 +1,85 @@
+"""Traffic: what is nobody's fault, what is, and what the number of processes has to do with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from swirl.incident.causes import CAUSES
+from swirl.incident.diagnose import Diagnosis, diagnose
+from tests.incident.acts import BROKEN, SECOND, Ads, Second
+from tests.incident.simulator import drain
+
+
+def last(ads: Ads, windows: int = 1) -> Diagnosis:
+    end = ads.history.windows[-1].start_ms
+    diagnosis: Diagnosis = drain(diagnose(ads.history, end - (windows - 1) * SECOND, end))
+    return diagnosis
+
+
+def after(*seconds: Second, emitters: int = 1, warm: int = 60) -> Diagnosis:
+    ads = Ads(1)
+    ads.pass_by(warm, Second(emitters=emitters))
+    for second in seconds:
+        ads.second(second)
+    return last(ads, len(seconds))
+
+
+@pytest.mark.parametrize("windows", [1, 2, 3])
+@pytest.mark.parametrize(("emitters", "now"), [(1, 2), (2, 3), (2, 6), (4, 2), (3, 1)])
+def test_traffic_that_follows_the_number_of_processes_is_benign(
+    emitters: int, now: int, windows: int
+) -> None:
+    d = after(*[Second(factor=now / emitters, emitters=now)] * windows, emitters=emitters)
+    assert d.best[0] == "scaling"
+    assert d.benign > 0.8
+
+
+@pytest.mark.parametrize("first", [1.1, 1.5, 1.9])
+def test_a_process_that_joins_within_a_window_is_no_incident(first: float) -> None:
+    joining = Second(factor=first, emitters=2)
+    assert after(joining).benign > 0.8
+    assert after(joining, *[Second(factor=2.0, emitters=2)] * 2).benign > 0.8
+
+
+def test_processes_that_share_one_source_change_nothing() -> None:
+    assert after(*[Second(emitters=2)] * 3).benign > 0.9
+
+
+def test_a_rolling_restart_of_all_processes_is_no_incident() -> None:
+    away = Second(factor=0.75, emitters=3)
+    for windows in range(1, 5):
+        assert after(*[away] * windows, emitters=4).benign > 0.8, windows
+    assert after(*[away] * 4, Second(emitters=4), emitters=4).benign > 0.8
+
+
+def test_twice_the_processes_and_people_who_do_not_follow_are_records_that_come_twice() -> None:
+    d = after(*[Second(factor=2.0, emitters=2, clicked=0.5)] * 3)
+    assert (d.cause, d.stage) == ("source_doubled", "ingest")
+    assert d.benign < 0.2
+
+
+def test_twice_the_records_of_as_many_processes_are_records_that_come_twice() -> None:
+    d = after(*[Second(factor=2.0)] * 3)
+    assert (d.cause, d.stage) == ("source_doubled", "ingest")
+
+
+@pytest.mark.parametrize("factor", [0.02, 0.5])
+def test_more_processes_do_not_excuse_less_traffic(factor: float) -> None:
+    d = after(*[Second(factor=factor, emitters=2)] * 3)
+    assert d.best[0] in ("source_outage", "source_throttled")
+
+
+def test_a_fault_is_seen_beside_a_change_of_the_number_of_processes() -> None:
+    d = after(*[Second(broken=BROKEN.broken, factor=2.0, emitters=2)] * 3)
+    assert d.best == ("data_broken", "ingest")
+    assert d.benign < 0.1
+
+
+def test_what_is_benign_has_nothing_to_look_at() -> None:
+    assert {name for name, cause in CAUSES.items() if cause.benign} == {
+        "surge",
+        "rhythm",
+        "scaling",
+        "return",
+        "chance",
+    }
