@@ -1,60 +1,63 @@
 """How far two summaries lie apart, and how far chance alone would take them.
 
 A habit such as "PSI above 0.1" calls a third of all windows of 100 values drift where there is none. So each
-statistic
-here comes with its null law: what it does by chance when both summaries are of the same distribution, given
-    how many
-values they hold. The laws are for independent values; where values come in clusters, divide by the size of a
-cluster (``cluster=``), or judge the statistic against its own history, as the drift detector does.
+statistic here comes with its null law (:mod:`swirl.null_law`): what it does by chance when both summaries are
+of the same distribution, given how many values they hold. The laws are for independent values; where values
+come in clusters, say how large they are (``cluster=``), or learn it, as the drift detector does.
 
-Conventions: natural logarithms everywhere; numbers are compared in at most ten cells that hold about a tenth
-of the baseline each; labels in one cell each, those that are too rare for a chi-square law together.
+Conventions: natural logarithms everywhere; the population stability index, Jensen-Shannon and chi-square of
+numbers are taken over at most ten cells that hold about a tenth of the baseline each; labels are in one cell
+each, those that are too rare for a chi-square law together.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special, stats
+from numpy.typing import NDArray
+from scipy import special
 
+from swirl.cumulative import Curve, Grid
+from swirl.null_law import ChiSquareLaw, GammaLaw, KolmogorovLaw, Law, chance
 from swirl.sketch import OVERFLOW, Distribution
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-    Sample = Distribution | Mapping[str, int]
-
 __all__ = [
+    "CELL_STATISTICS",
+    "GRID",
     "Comparison",
+    "Distance",
+    "area_law",
     "cell_counts",
+    "cell_distance",
     "cell_edges",
-    "chance",
+    "cells_of",
     "chi_square",
-    "chi_square_deviate",
     "jensen_shannon",
+    "kolmogorov_distance",
     "kolmogorov_smirnov",
     "label_cells",
     "psi",
     "psi_of_cells",
     "wasserstein",
+    "wasserstein_distance",
 ]
+
+Array = NDArray[np.float64]
+Sample = Distribution | Mapping[str, int]
+
+CELL_STATISTICS = ("psi", "jensen-shannon", "chi-square")
+"""Statistics over cells, which numbers and labels have; the others are of numbers only."""
+
+GRID = 128
+"""Points at which cumulative distributions are compared."""
 
 CELLS = 10
 _LEAST_SHARE = 0.04
-"""Cells with less of the baseline are joined: an interpolation across a gap between values looks like such a
-cell."""
-_LEAST_GAP = 0.05
-"""Centres of cells that are so much nearer than their neighbours: the same value, but for an
-interpolation."""
+"""Cells with less of the baseline are joined."""
 _LEAST_EXPECTED = 5.0
-_RANKS = np.linspace(0, 1, 129)
 _DIGEST = 4e-5
 """The error of a digest of k = 100 is worth so much chance: that of 25 000 values."""
 
@@ -74,52 +77,88 @@ class Comparison:
     z: float
 
 
-def chi_square_deviate(x: float, freedom: float) -> float:
-    """A chi-square variable as a standard normal deviate.
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far a sample lies from a baseline.
 
-    E. Wilson and M. Hilferty, "The distribution of chi-square", 1931: its cube root is nearly normal.
+    Attributes:
+        squared: in chance, as :mod:`swirl.null_law` has it.
+        law: of ``squared`` without drift.
+        unit: of the statistic, which is ``squared * unit``, or the root of that where ``root`` is set.
+        root: the statistic is a length, no square.
+    """
+
+    squared: float
+    law: Law
+    unit: float
+    root: bool
+
+    def shown(self, squared: float) -> float:
+        """The statistic of a squared distance."""
+        return math.sqrt(max(squared * self.unit, 0.0)) if self.root else squared * self.unit
+
+    @property
+    def statistic(self) -> float:
+        """In its own units."""
+        return self.shown(self.squared)
+
+    def compared(self, cluster: float = 1.0) -> Comparison:
+        """What it says of values that are alike in clusters of some size."""
+        squared = self.squared / cluster
+        return Comparison(self.statistic, self.law.p_value(squared), self.law.deviate(squared))
+
+
+_SAME = Comparison(0.0, 1.0, 0.0)
+
+
+def cells_of(ranks: Array) -> NDArray[np.intp]:
+    """Which points of a grid are the edges of cells of about a tenth of the baseline each.
+
+    Args:
+        ranks: of the points in the baseline, increasing.
 
     Example:
-        >>> round(chi_square_deviate(16.919, 9), 2)
-        1.65
+        >>> cells_of(np.array([0.05, 0.1, 0.7, 0.72, 0.8, 0.95]))
+        array([1, 2, 4, 5])
     """
-    spread = 2 / (9 * freedom)
-    return (math.cbrt(x / freedom) - (1 - spread)) / math.sqrt(spread)
+    wanted = np.arange(1, CELLS) / CELLS
+    right = np.minimum(np.searchsorted(ranks, wanted), len(ranks) - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.unique(np.where(wanted - ranks[left] < ranks[right] - wanted, left, right))
+    kept: list[int] = []
+    below = 0.0
+    for at in nearest.tolist():
+        if ranks[at] - below >= _LEAST_SHARE and 1 - ranks[at] >= _LEAST_SHARE:
+            kept.append(at)
+            below = float(ranks[at])
+    return np.array(kept, dtype=np.intp)
 
 
 def cell_edges(baseline: Distribution) -> list[float]:
     """Inner edges of cells that hold about a tenth of the baseline each; fewer where many values are equal.
 
-    An edge lies midway between two values, never on one, since a digest splits the weight of equal values.
+    An edge lies midway between two values, never on one.
 
     Example:
         >>> d = Distribution(200)
         >>> d.update(np.repeat([0.0, 1.0], [700, 300]))
         0
-        >>> len(cell_edges(d))
-        1
+        >>> cell_edges(d)
+        [0.5]
     """
     if not baseline.count:
         return []
-    centres = [baseline.quantile((i + 0.5) / CELLS) for i in range(CELLS)]
-    edges = _between(centres)
-    kept: list[float] = []
-    below = 0.0
-    for edge, rank in zip(edges, baseline.cdf(edges) if edges else (), strict=True):
-        if rank - below >= _LEAST_SHARE and 1 - rank >= _LEAST_SHARE and (not kept or edge > kept[-1]):
-            kept.append(edge)
-            below = rank
-    return kept
+    curve = Curve(baseline)
+    points = Grid.between(curve, GRID).points
+    return [float(edge) for edge in points[cells_of(curve.at(points))]]
 
 
 def cell_counts(sample: Distribution, edges: list[float]) -> Array:
     """How many values lie in each cell, shape ``(len(edges) + 1,)``."""
-    shares = np.ones(len(edges) + 1)
-    if edges:
-        ranks = sample.cdf(edges)
-        shares[:-1] = ranks
-        shares[1:] -= ranks
-    return shares * sample.count
+    if not edges or not sample.count:
+        return np.concatenate(([float(sample.count)], np.zeros(len(edges))))
+    ranks = Curve(sample).at(np.array(edges))
+    return np.diff(ranks, prepend=0.0, append=1.0) * sample.count
 
 
 def label_cells(baseline: Mapping[str, int], sample: Mapping[str, int]) -> tuple[Array, Array]:
@@ -147,38 +186,6 @@ def label_cells(baseline: Mapping[str, int], sample: Mapping[str, int]) -> tuple
     return kept[:, 0], kept[:, 1]
 
 
-def _cells(baseline: Sample, sample: Sample) -> tuple[Array, Array, float]:
-    """Counts in the same cells, and what the error of the summaries is worth in chance."""
-    if isinstance(baseline, Distribution) and isinstance(sample, Distribution):
-        edges = cell_edges(baseline)
-        return cell_counts(baseline, edges), cell_counts(sample, edges), _DIGEST
-    if isinstance(baseline, Distribution) or isinstance(sample, Distribution):
-        raise TypeError("numbers and labels cannot be compared with each other")
-    return (*label_cells(baseline, sample), 0.0)
-
-
-def chance(n: float, m: float, *, cluster: float = 1.0, digests: bool = False) -> float:
-    """``1/N + 1/M``, what squared distances of two samples are measured in; a little more between digests.
-
-    Example:
-        >>> chance(10_000, 500)
-        0.0021
-    """
-    return cluster * (1 / n + 1 / m) + (_DIGEST if digests else 0.0)
-
-
-def _by_chi_square(statistic: float, x: float, cells: int) -> Comparison:
-    freedom = max(cells - 1, 1)
-    return Comparison(statistic, float(special.chdtrc(freedom, x)), chi_square_deviate(x, freedom))
-
-
-def _nothing(a: Array, b: Array) -> bool:
-    return len(a) < 2 or not a.sum() > 0 or not b.sum() > 0
-
-
-_SAME = Comparison(0.0, 1.0, 0.0)
-
-
 def psi_of_cells(a: Array, b: Array) -> float:
     """The population stability index of two arrays of counts, half a count added to each cell.
 
@@ -188,6 +195,62 @@ def psi_of_cells(a: Array, b: Array) -> float:
     """
     p, q = (a + 0.5) / (a.sum() + 0.5 * len(a)), (b + 0.5) / (b.sum() + 0.5 * len(b))
     return float(((q - p) * np.log(q / p)).sum())
+
+
+def _divergence(a: Array, b: Array) -> float:
+    """Of Jensen and Shannon, in nats."""
+    p, q = a / a.sum(), b / b.sum()
+    middle = (p + q) / 2
+    return max(float((special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum()) / 2, 0.0)
+
+
+def _square(a: Array, b: Array) -> float:
+    """Of a contingency table, over its chance."""
+    both = a + b
+    a, b, both = a[both > 0], b[both > 0], both[both > 0]
+    ratio = math.sqrt(float(b.sum()) / float(a.sum()))
+    return float(((a * ratio - b / ratio) ** 2 / both).sum()) * chance(float(a.sum()), float(b.sum()))
+
+
+def cell_distance(statistic: str, a: Array, b: Array, *, digests: float = 0.0) -> Distance | None:
+    """A distance between counts in cells; None where there is nothing to compare.
+
+    Args:
+        statistic: one of :data:`CELL_STATISTICS`. Chi-square is given over its chance, so that it does not
+            grow with the sample.
+        a: counts of the baseline.
+        b: counts of the sample.
+        digests: what the errors of the summaries add to chance.
+    """
+    if len(a) < 2 or not a.sum() > 0 or not b.sum() > 0:
+        return None
+    unit = chance(float(a.sum()), float(b.sum()), digests=digests)
+    law = ChiSquareLaw(float(len(a) - 1))
+    if statistic == "psi":
+        return Distance(psi_of_cells(a, b) / unit, law, unit, root=False)
+    if statistic == "chi-square":
+        return Distance(_square(a, b) / unit, law, unit, root=False)
+    return Distance(8 * _divergence(a, b) / unit, law, unit / 8, root=True)
+
+
+def _cells(baseline: Sample, sample: Sample) -> tuple[Array, Array, float]:
+    """Counts in the same cells, and what the error of the summaries is worth in chance."""
+    if isinstance(baseline, Distribution) and isinstance(sample, Distribution):
+        edges = cell_edges(baseline)
+        return cell_counts(baseline, edges), cell_counts(sample, edges), _error(baseline, sample)
+    if isinstance(baseline, Distribution) or isinstance(sample, Distribution):
+        raise TypeError("numbers and labels cannot be compared with each other")
+    return (*label_cells(baseline, sample), 0.0)
+
+
+def _error(baseline: Distribution, sample: Distribution) -> float:
+    return 0.0 if baseline.exact and sample.exact else _DIGEST
+
+
+def _by_cells(statistic: str, baseline: Sample, sample: Sample, cluster: float) -> Comparison:
+    a, b, digests = _cells(baseline, sample)
+    found = cell_distance(statistic, a, b, digests=digests)
+    return _SAME if found is None else found.compared(cluster)
 
 
 def psi(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Comparison:
@@ -206,13 +269,7 @@ def psi(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Comparison
         >>> round(found.statistic, 3), round(found.p_value, 7)
         (0.198, 9.6e-06)
     """
-    a, b, error = _cells(baseline, sample)
-    if _nothing(a, b):
-        return _SAME
-    statistic = psi_of_cells(a, b)
-    return _by_chi_square(
-        statistic, statistic / (chance(float(a.sum()), float(b.sum()), cluster=cluster) + error), len(a)
-    )
+    return _by_cells("psi", baseline, sample, cluster)
 
 
 def jensen_shannon(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Comparison:
@@ -225,46 +282,46 @@ def jensen_shannon(baseline: Sample, sample: Sample, *, cluster: float = 1.0) ->
         >>> round(jensen_shannon({"a": 1000}, {"b": 1000}).statistic, 3)
         0.833
     """
-    a, b, error = _cells(baseline, sample)
-    if _nothing(a, b):
-        return _SAME
-    p, q = a / a.sum(), b / b.sum()
-    middle = (p + q) / 2
-    divergence = float((special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum()) / 2
-    return _by_chi_square(
-        math.sqrt(max(divergence, 0.0)),
-        8 * divergence / (chance(float(a.sum()), float(b.sum()), cluster=cluster) + error),
-        len(a),
-    )
+    return _by_cells("jensen-shannon", baseline, sample, cluster)
 
 
 def chi_square(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Comparison:
     """Two samples in a contingency table. The baseline is a sample too, so a new label is no impossibility.
+
+    The statistic is that of K. Pearson, over the size of a cluster.
 
     Example:
         >>> found = chi_square({"a": 90, "b": 10}, {"a": 35, "b": 15})
         >>> round(found.statistic, 3), round(found.p_value, 4)
         (9.6, 0.0019)
     """
-    a, b, error = _cells(baseline, sample)
-    if _nothing(a, b):
+    a, b, digests = _cells(baseline, sample)
+    found = cell_distance("chi-square", a, b, digests=digests)
+    if found is None:
         return _SAME
-    both = a + b
-    some = both > 0
-    a, b, both = a[some], b[some], both[some]
-    ratio = math.sqrt(float(b.sum()) / float(a.sum()))
-    sampling = chance(float(a.sum()), float(b.sum()))
-    x = float(((a * ratio - b / ratio) ** 2 / both).sum()) * sampling / (sampling * cluster + error)
-    return _by_chi_square(x, x, len(a))
+    said = found.compared(cluster)
+    return Comparison(found.squared / cluster, said.p_value, said.z)
+
+
+def kolmogorov_distance(largest: float, n: float, m: float, *, digests: float = 0.0) -> Distance:
+    """The distance of two cumulative distributions from their largest difference.
+
+    Args:
+        largest: difference, in [0, 1].
+        n: values in the baseline.
+        m: values in the sample.
+        digests: what the errors of the summaries add to chance.
+    """
+    unit = chance(n, m, digests=digests)
+    unit /= KolmogorovLaw.stephens(1.0, 1 / unit)
+    return Distance(largest * largest / unit, KolmogorovLaw(), unit, root=True)
 
 
 def kolmogorov_smirnov(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:
     """The largest difference of the two cumulative distributions, in [0, 1].
 
-    Null law: Kolmogorov's, at the effective size ``N M / (N + M)`` (N. Smirnov, 1948): c(0.05) = 1.358.
-    Digests do not keep many equal values together exactly, so it rejects too often where there are few
-    values of much weight each: without drift hardly ever at 300 counts of a Poisson law of mean 3, nearly
-    always at 2 000. The other statistics of digests suffer from it less; labels do not suffer at all.
+    Null law: Kolmogorov's, at the effective size ``N M / (N + M)`` (N. Smirnov, 1948): c(0.05) = 1.358. Where
+    many values are equal it rejects less often than promised, as it does on the values themselves.
 
     Example:
         >>> a, b = Distribution(200), Distribution(200)
@@ -275,17 +332,31 @@ def kolmogorov_smirnov(baseline: Distribution, sample: Distribution, *, cluster:
     """
     if not baseline.count or not sample.count:
         return _SAME
-    points = _between(_points(baseline, sample))
-    if not points:
-        return _SAME
-    distance = float(np.abs(baseline.cdf(points) - sample.cdf(points)).max())
-    size = 1 / chance(baseline.count, sample.count, cluster=cluster, digests=True)
-    p = float(special.kolmogorov(math.sqrt(size) * distance))
-    return Comparison(distance, p, _deviate(p))
+    f, g = Curve(baseline), Curve(sample)
+    f, g = Curve(baseline, g.ties), Curve(sample, f.ties)
+    points = np.concatenate((f.positions(), g.positions()))
+    sides = [f.at(points, below=below) - g.at(points, below=below) for below in (False, True)]
+    largest = float(np.abs(sides).max())
+    digests = _error(baseline, sample)
+    return kolmogorov_distance(largest, baseline.count, sample.count, digests=digests).compared(cluster)
 
 
-def _deviate(p: float) -> float:
-    return float(stats.norm.isf(min(max(p, 1e-300), 1 - 1e-16)))
+def wasserstein_distance(
+    area: float, deviation: float, law: GammaLaw, n: float, m: float, *, digests: float = 0.0
+) -> Distance:
+    """The distance of two cumulative distributions from the area between them.
+
+    Args:
+        area: in units of the values.
+        deviation: of the baseline, above 0; the statistic is in such units.
+        law: of :func:`area_law`.
+        n: values in the baseline.
+        m: values in the sample.
+        digests: what the errors of the summaries add to chance.
+    """
+    unit = chance(n, m, digests=digests)
+    area, law = area / deviation, GammaLaw(law.shape, law.scale / deviation)
+    return Distance(area * area / unit, law, unit, root=True)
 
 
 def wasserstein(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:
@@ -303,55 +374,35 @@ def wasserstein(baseline: Distribution, sample: Distribution, *, cluster: float 
     """
     if not baseline.count or not sample.count:
         return _SAME
-    points = _points(baseline, sample)
-    if len(points) < 2:
-        return _SAME
-    f, g = baseline.cdf(points), sample.cdf(points)
-    step = np.diff(points)
-    distance = float(_area(np.abs(f - g), step))
-    middle = (f[1:] + f[:-1]) / 2
-    deviation = math.sqrt(max(float(_variance(f, points)), 0.0))
-    if deviation <= 0:
-        return Comparison(math.inf, 0.0, _deviate(0.0))
-    mean, variance = _bridge_area(middle, step)
-    size = 1 / chance(baseline.count, sample.count, cluster=cluster, digests=True)
-    p = float(stats.gamma.sf(distance * math.sqrt(size), mean**2 / variance, scale=variance / mean))
-    return Comparison(distance / deviation, p, _deviate(p))
+    f = Curve(baseline)
+    g = Curve(sample, f.ties)
+    grid = Grid.between(f, GRID)
+    low, high = float(grid.bounds[0]), float(grid.bounds[-1])
+    ranks = f.at(grid.points)
+    area = float((np.abs(ranks - g.at(grid.points)) * grid.steps).sum()) + sum(g.beyond(low, high))
+    deviation = f.deviation
+    if not deviation > 0:
+        return Comparison(math.inf, 0.0, KolmogorovLaw().deviate(1e6)) if area > 0 else _SAME
+    law, digests = area_law(ranks, grid.steps), _error(baseline, sample)
+    found = wasserstein_distance(area, deviation, law, baseline.count, sample.count, digests=digests)
+    return found.compared(cluster)
 
 
-def _points(a: Distribution, b: Distribution) -> list[float]:
-    """Where both are compared: their quantiles at many ranks, ends included."""
-    return sorted({d.quantile(float(rank)) for d in (a, b) for rank in _RANKS})
+def area_law(ranks: Array, steps: Array) -> GammaLaw:
+    """The law of the integral of |bridge(F(x))| over x, from F at points and the length each stands for.
 
-
-def _between(points: list[float]) -> list[float]:
-    """Midway between points, since a digest splits the weight of values that are equal."""
-    gaps = [b - a for a, b in itertools.pairwise(points)]
-    wide = [gap > _LEAST_GAP * max(gaps[max(i - 1, 0) : i + 2]) for i, gap in enumerate(gaps)]
-    return [(a + b) / 2 for (a, b), good in zip(itertools.pairwise(points), wide, strict=True) if good]
-
-
-def _area(height: Array, step: Array) -> float:
-    return float(((height[1:] + height[:-1]) / 2 * step).sum())
-
-
-def _variance(f: Array, points: list[float]) -> float:
-    """Of a distribution given at points, its mass in the middle of each step."""
-    x = np.array(points)
-    mass, middle = np.diff(f, prepend=0.0), np.concatenate((x[:1], (x[1:] + x[:-1]) / 2))
-    mean = float((mass * middle).sum())
-    return float((mass * (middle - mean) ** 2).sum())
-
-
-def _bridge_area(u: Array, step: Array) -> tuple[float, float]:
-    """Mean and variance of the integral of |bridge(F(x))| over x, from F and the length of each step."""
-    u = np.clip(u, 1e-9, 1 - 1e-9)
+    Example:
+        >>> law = area_law(np.array([0.5]), np.array([1.0]))
+        >>> round(law.shape * law.scale, 3)
+        0.399
+    """
+    u = np.clip(ranks, 1e-9, 1 - 1e-9)
     spread = np.sqrt(u * (1 - u))
     low, high = np.minimum.outer(u, u), np.maximum.outer(u, u)
     rho = np.minimum(low * (1 - high) / np.outer(spread, spread), 1.0)
     folded = 2 / np.pi * (np.sqrt(1 - rho**2) + rho * np.arcsin(rho) - 1) * np.outer(spread, spread)
-    mean, variance = (
-        float(np.sqrt(2 / np.pi) * (spread * step).sum()),
-        float((folded * np.outer(step, step)).sum()),
-    )
-    return mean, max(variance, 1e-300)
+    mean = float(np.sqrt(2 / np.pi) * (spread * steps).sum())
+    variance = float((folded * np.outer(steps, steps)).sum())
+    if not (mean > 0 and variance > 0):
+        return GammaLaw(1.0, 1e-30)
+    return GammaLaw(mean**2 / variance, variance / mean)

@@ -1,0 +1,314 @@
+"""What is normal for a distribution: of numbers at points between its values, of labels by label.
+
+A baseline of numbers is the mean of what its windows' digests say at fixed points, so errors that all digests
+make alike cancel when the next window is compared with it, and the others average out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swirl.cumulative import Curve, Grid
+from swirl.drift import (
+    CELL_STATISTICS,
+    GRID,
+    Distance,
+    area_law,
+    cell_distance,
+    cells_of,
+    kolmogorov_distance,
+    label_cells,
+    wasserstein_distance,
+)
+from swirl.null_law import GammaLaw
+from swirl.sketch import Categories, Distribution
+from swirl_detectors.samples import DIGEST, LABELS, Sample, pack, unpack
+
+__all__ = ["Baseline", "LabelBaseline", "Moved", "NumberBaseline", "baseline_for", "unpacked"]
+
+Array = NDArray[np.float64]
+Moved = tuple[str, float, float]
+"""A label or an interval, its share before, its share now."""
+
+_DIGESTS = 6e-6
+"""What digests add to chance once errors that all make alike have cancelled."""
+_NAMED = 5
+_LEAST_COUNT = 5
+_LEAST_MOVE = 0.01
+_TINY = 1e-30
+
+
+def _most_moved(moved: list[tuple[str, float, float]], n: float) -> list[Moved]:
+    """New ones first, then vanished ones, then those that moved most; too little of any is left out."""
+    named = []
+    for name, before, now in moved:
+        new = before == 0 and (now * n >= _LEAST_COUNT or now >= _LEAST_MOVE)
+        gone = now == 0 and before * n >= _LEAST_COUNT
+        if new or gone or abs(now - before) >= _LEAST_MOVE:
+            named.append((0 if new else 1 if gone else 2, -round(abs(now - before), 9), name, before, now))
+    return [(name, before, now) for _, _, name, before, now in sorted(named)[:_NAMED]]
+
+
+class LabelBaseline:
+    """Counts by label.
+
+    Attributes:
+        count: of all records.
+        windows: that were learnt.
+
+    Example:
+        >>> known = LabelBaseline()
+        >>> known.learn({"EUR": 700, "USD": 300})
+        >>> known.moved({"EUR": 50, "EUR2": 45, "USD": 5})
+        [('EUR2', 0.0, 0.45), ('USD', 0.3, 0.05), ('EUR', 0.7, 0.5)]
+    """
+
+    def __init__(self) -> None:
+        self._known = Categories(LABELS)
+        self.count = 0
+        self.windows = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By label."""
+        return self._known.counts
+
+    def takes(self, sample: Sample) -> bool:
+        """Whether a sample is of this sort."""
+        return isinstance(sample, dict)
+
+    def begin(self) -> None:
+        """From now on samples are compared."""
+
+    def learn(self, sample: Sample) -> None:
+        """Take a sample as normal."""
+        assert isinstance(sample, dict)
+        self._known.add((label, n) for label, n in sorted(sample.items()) if n > 0)
+        self.count = sum(self.counts.values())
+        self.windows += 1
+
+    def compare(self, sample: Sample, statistic: str) -> Distance | None:
+        """How far a sample lies off; by PSI where a statistic is for numbers only."""
+        assert isinstance(sample, dict)
+        a, b = label_cells(self.counts, {label: n for label, n in sample.items() if n > 0})
+        return cell_distance(self.statistic(statistic), a, b)
+
+    @staticmethod
+    def statistic(wanted: str) -> str:
+        """The statistic that is used where one is wanted."""
+        return wanted if wanted in CELL_STATISTICS else "psi"
+
+    def moved(self, sample: Sample) -> list[Moved]:
+        """What moved most: label, share before, share now."""
+        if not isinstance(sample, dict) or not self.count:
+            return []
+        n = float(sum(c for c in sample.values() if c > 0))
+        labels = sorted(set(self.counts) | set(sample))
+        return (
+            _most_moved(
+                [
+                    (name, self.counts.get(name, 0) / self.count, max(sample.get(name, 0), 0) / n)
+                    for name in labels
+                ],
+                n,
+            )
+            if n
+            else []
+        )
+
+    def pack(self) -> dict[str, Any]:
+        """As types that MessagePack knows."""
+        return {"labels": dict(self.counts), "windows": self.windows}
+
+    @classmethod
+    def unpack(cls, data: dict[str, Any]) -> LabelBaseline:
+        """What :meth:`pack` packed."""
+        self = cls()
+        self.counts.update({str(label): int(n) for label, n in data["labels"].items()})
+        self.count, self.windows = sum(self.counts.values()), int(data["windows"])
+        return self
+
+
+class NumberBaseline:
+    """Ranks at points between the values of the first windows, averaged over all windows.
+
+    Attributes:
+        count: of all numbers.
+        windows: that were learnt.
+
+    Example:
+        >>> known, now = NumberBaseline(), Distribution()
+        >>> _ = now.update(np.linspace(40, 140, 1000))
+        >>> before = Distribution()
+        >>> _ = before.update(np.linspace(0, 100, 1000))
+        >>> known.learn(before)
+        >>> known.begin()
+        >>> for name, share, share_now in known.moved(now):
+        ...     print(name, round(share, 2), round(share_now, 2))
+        above 100 0.0 0.4
+        below 9.685 0.1 0.0
+        9.685 to 19.32 0.1 0.0
+        19.32 to 28.93 0.1 0.0
+        28.93 to 40.62 0.12 0.01
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.windows = 0
+        self._digest: Distribution | None = Distribution(DIGEST)
+        self._grid = Grid(np.empty(0), np.empty(0))
+        self._ties = self._below = np.empty(0)
+        # Records below and above the grid, and the sums of how far they lie outside.
+        self._outside = np.zeros(4)
+        self._deviation = 0.0
+        self._set_at = 0
+        self._cells = np.empty(0, dtype=np.intp)
+        self._area = GammaLaw(1.0, 1.0)
+        self._exact = True
+
+    def takes(self, sample: Sample) -> bool:
+        """Whether a sample is of this sort."""
+        return isinstance(sample, Distribution)
+
+    def begin(self) -> None:
+        """From now on samples are compared: the points are chosen from what was learnt."""
+        digest = self._digest
+        if digest is None or not digest.count:
+            return
+        curve = Curve(digest)
+        self._grid, self._ties = Grid.between(curve, GRID), curve.ties
+        self._below, self._outside = np.zeros(len(self._grid.points)), np.zeros(4)
+        self._deviation = max(curve.deviation, abs(float(self._grid.bounds[0])) * 1e-6, _TINY)
+        self._add(curve)
+        self._exact, self._digest = digest.exact, None
+        self._set()
+
+    def _add(self, curve: Curve) -> None:
+        low, high = float(self._grid.bounds[0]), float(self._grid.bounds[-1])
+        self._below += curve.at(self._grid.points) * curve.count
+        ends = curve.at(np.array([low]), below=True)[0], 1 - curve.at(np.array([high]))[0]
+        self._outside += np.array([*ends, *curve.beyond(low, high)]) * curve.count
+
+    def _set(self) -> None:
+        """Cells and law stay while the baseline grows, but the first of them rest on little."""
+        ranks = self._below / self.count
+        self._cells, self._area = cells_of(ranks), area_law(ranks, self._grid.steps)
+        if not self._cells.size:
+            self._cells = np.arange(min(len(ranks), 2))
+        self._set_at = self.count
+
+    def learn(self, sample: Sample) -> None:
+        """Take a sample as normal."""
+        assert isinstance(sample, Distribution)
+        self.count += sample.count
+        self.windows += 1
+        if self._digest is not None:
+            self._digest.merge(sample)
+            return
+        self._add(Curve(sample, self._ties))
+        self._exact &= sample.exact
+        if self.count >= 2 * self._set_at:
+            self._set()
+
+    def compare(self, sample: Sample, statistic: str) -> Distance | None:
+        """How far a sample lies off; None before :meth:`begin`."""
+        assert isinstance(sample, Distribution)
+        if self._digest is not None:
+            return None
+        curve = Curve(sample, self._ties)
+        f, g = self._below / self.count, curve.at(self._grid.points)
+        digests = 0.0 if self._exact and sample.exact else _DIGESTS
+        n, m = float(self.count), float(sample.count)
+        if statistic == "ks":
+            return kolmogorov_distance(float(np.abs(f - g).max()), n, m, digests=digests)
+        if statistic == "wasserstein":
+            area = self._between(f, g, curve)
+            return wasserstein_distance(area, self._deviation, self._area, n, m, digests=digests)
+        a, b = (np.diff(x[self._cells], prepend=0.0, append=1.0) for x in (f, g))
+        return cell_distance(statistic, a * n, b * m, digests=digests)
+
+    @staticmethod
+    def statistic(wanted: str) -> str:
+        """The statistic that is used where one is wanted."""
+        return wanted
+
+    def _between(self, f: Array, g: Array, curve: Curve) -> float:
+        inside = float((np.abs(f - g) * self._grid.steps).sum())
+        now = curve.beyond(float(self._grid.bounds[0]), float(self._grid.bounds[-1]))
+        return inside + sum(
+            abs(x - float(y) / self.count) for x, y in zip(now, self._outside[2:], strict=True)
+        )
+
+    def moved(self, sample: Sample) -> list[Moved]:
+        """Which intervals moved most: their ends, share before, share now."""
+        if not isinstance(sample, Distribution) or not sample.count or self._digest is not None:
+            return []
+        curve = Curve(sample, self._ties)
+        edges = self._grid.points[self._cells]
+        low, high = float(self._grid.bounds[0]), float(self._grid.bounds[-1])
+        before = np.diff(self._below[self._cells] / self.count, prepend=0.0, append=1.0)
+        now = np.diff(curve.at(edges), prepend=0.0, append=1.0)
+        ends = [f"{edge:.4g}" for edge in edges.tolist()]
+        names = [
+            f"below {ends[0]}",
+            *map(" to ".join, itertools.pairwise(ends)),
+            f"above {ends[-1]}",
+        ]
+        found = list(zip(names, before.tolist(), now.tolist(), strict=True))
+        under, over = curve.at(np.array([low]), below=True)[0], 1 - curve.at(np.array([high]))[0]
+        for name, at, outside, share in (
+            (f"below {low:.4g}", 0, self._outside[0], under),
+            (f"above {high:.4g}", -1, self._outside[1], over),
+        ):
+            if outside == 0 and share * sample.count >= _LEAST_COUNT and name != found[at][0]:
+                found[at] = (found[at][0], found[at][1], found[at][2] - float(share))
+                found.append((name, 0.0, float(share)))
+        return _most_moved([(name, b, max(n, 0.0)) for name, b, n in found], float(sample.count))
+
+    def pack(self) -> dict[str, Any]:
+        """As types that MessagePack knows."""
+        return {
+            "count": self.count,
+            "windows": self.windows,
+            "digest": pack(self._digest),
+            "arrays": [
+                x.astype("<f8").tobytes()
+                for x in (self._grid.points, self._grid.bounds, self._ties, self._below, self._outside)
+            ],
+            "cells": self._cells.tolist(),
+            "rest": [self._deviation, self._set_at, self._area.shape, self._area.scale, self._exact],
+        }
+
+    @classmethod
+    def unpack(cls, data: dict[str, Any]) -> NumberBaseline:
+        """What :meth:`pack` packed."""
+        self = cls()
+        self.count, self.windows = int(data["count"]), int(data["windows"])
+        digest = unpack(data["digest"])
+        self._digest = digest if isinstance(digest, Distribution) else None
+        arrays = [np.frombuffer(x, dtype="<f8").astype(np.float64) for x in data["arrays"]]
+        self._grid, (self._ties, self._below, self._outside) = Grid(*arrays[:2]), arrays[2:]
+        self._cells = np.array(data["cells"], dtype=np.intp)
+        deviation, set_at, shape, scale, exact = data["rest"]
+        self._deviation, self._set_at = float(deviation), int(set_at)
+        self._area, self._exact = GammaLaw(float(shape), float(scale)), bool(exact)
+        return self
+
+
+Baseline = LabelBaseline | NumberBaseline
+
+
+def baseline_for(sample: Sample) -> Baseline:
+    """An empty baseline of the sort of a sample."""
+    return NumberBaseline() if isinstance(sample, Distribution) else LabelBaseline()
+
+
+def unpacked(data: dict[str, Any] | None) -> Baseline | None:
+    """A baseline from what it packed."""
+    if data is None:
+        return None
+    return LabelBaseline.unpack(data) if "labels" in data else NumberBaseline.unpack(data)

@@ -1,0 +1,243 @@
+"""What chance makes of a distance between two samples of one distribution.
+
+A *distance* here is squared and measured in :func:`chance`, ``1/N + 1/M``: so it does not depend on the
+sizes, and where values come in clusters of ``c``, it is ``c`` times as large. That factor, the *dispersion*,
+can be learnt from distances between samples that did not drift, and the law of each kind of distance is known
+but for it. A *deviate* is the standard normal number that is exceeded as often by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from scipy import special
+
+__all__ = [
+    "ChiSquareLaw",
+    "GammaLaw",
+    "KolmogorovLaw",
+    "Law",
+    "chance",
+    "chi_square_deviate",
+    "ratio_evidence",
+    "ratio_limit",
+]
+
+_LEAST = -4.0
+"""No deviate is lower: two samples that are exactly alike say no more than that."""
+_MOST = 1e12
+
+
+class Law(Protocol):
+    """The law of a distance when nothing drifts and values are independent.
+
+    Attributes:
+        mean: of the distance.
+        freedom: of a chi-square variable that varies relative to its mean as much as the distance does, or a
+            little more.
+    """
+
+    @property
+    def mean(self) -> float: ...  # noqa: D102 - an attribute
+    @property
+    def freedom(self) -> float: ...  # noqa: D102 - an attribute
+
+    def deviate(self, distance: float) -> float:
+        """The distance as a standard normal deviate."""
+        ...
+
+    def distance(self, deviate: float) -> float:
+        """The distance that has a deviate: the inverse of :meth:`deviate`."""
+        ...
+
+    def p_value(self, distance: float) -> float:
+        """The probability of so much or more."""
+        ...
+
+
+def chance(n: float, m: float, *, cluster: float = 1.0, digests: float = 0.0) -> float:
+    """``1/N + 1/M``, what squared distances of two samples are measured in.
+
+    Args:
+        n: values in the one sample.
+        m: values in the other.
+        cluster: how many values in a row are alike.
+        digests: what the errors of the summaries add.
+
+    Example:
+        >>> chance(10_000, 500)
+        0.0021
+    """
+    return cluster * (1 / n + 1 / m) + digests
+
+
+def chi_square_deviate(x: float, freedom: float) -> float:
+    """A chi-square variable as a standard normal deviate.
+
+    E. Wilson and M. Hilferty, "The distribution of chi-square", 1931: its cube root is nearly normal.
+
+    Example:
+        >>> round(chi_square_deviate(16.919, 9), 2)
+        1.65
+    """
+    spread = 2 / (9 * freedom)
+    return (math.cbrt(x / freedom) - (1 - spread)) / math.sqrt(spread)
+
+
+def _chi_square(deviate: float, freedom: float) -> float:
+    spread = 2 / (9 * freedom)
+    root = max(1 - spread + deviate * math.sqrt(spread), 0.0)
+    return root * root * root * freedom
+
+
+@dataclass(frozen=True, slots=True)
+class ChiSquareLaw:
+    """Distances between cells: the population stability index, Jensen-Shannon, chi-square.
+
+    Attributes:
+        freedom: cells less one.
+
+    Example:
+        >>> law = ChiSquareLaw(9.0)
+        >>> round(law.p_value(16.919), 3), round(law.distance(law.deviate(16.919)), 3)
+        (0.05, 16.919)
+    """
+
+    freedom: float
+
+    @property
+    def mean(self) -> float:
+        """Of the distance."""
+        return self.freedom
+
+    def deviate(self, distance: float) -> float:
+        """The distance as a standard normal deviate."""
+        return max(chi_square_deviate(min(distance, _MOST), self.freedom), _LEAST)
+
+    def distance(self, deviate: float) -> float:
+        """The distance that has a deviate."""
+        return _chi_square(deviate, self.freedom)
+
+    def p_value(self, distance: float) -> float:
+        """The probability of so much or more."""
+        return float(special.chdtrc(self.freedom, distance))
+
+
+@dataclass(frozen=True, slots=True)
+class KolmogorovLaw:
+    """The square of the largest difference of two cumulative distributions (N. Smirnov, 1948).
+
+    Small samples are brought in line by :func:`stephens`. The tail is ``2 exp(-2 distance)``, that of a
+    chi-square variable of 3.29 degrees of freedom with the same mean.
+
+    Example:
+        >>> law = KolmogorovLaw()
+        >>> round(law.p_value(1.358**2), 3), round(law.deviate(1.358**2), 2), round(law.distance(1.645), 2)
+        (0.05, 1.64, 1.84)
+        >>> round(law.distance(law.deviate(400.0)))
+        400
+    """
+
+    mean: ClassVar[float] = math.pi**2 / 12
+    freedom: ClassVar[float] = math.pi**2 / 3
+
+    def deviate(self, distance: float) -> float:
+        """The distance as a standard normal deviate."""
+        distance = min(distance, _MOST)
+        if distance > 3:
+            return float(-special.ndtri_exp(math.log(2) - 2 * distance))
+        p = float(special.kolmogorov(math.sqrt(distance)))
+        return max(float(-special.ndtri(p)), _LEAST)
+
+    def distance(self, deviate: float) -> float:
+        """The distance that has a deviate."""
+        tail = float(special.log_ndtr(-deviate))
+        if tail < math.log(2) - 6:
+            return (math.log(2) - tail) / 2
+        return float(special.kolmogi(math.exp(tail))) ** 2
+
+    def p_value(self, distance: float) -> float:
+        """The probability of so much or more."""
+        return float(special.kolmogorov(math.sqrt(distance)))
+
+    @staticmethod
+    def stephens(distance: float, size: float) -> float:
+        """A distance between samples of little size as one between large ones.
+
+        M. Stephens, "EDF Statistics for Goodness of Fit and Some Comparisons", 1974, table 1A.
+
+        Args:
+            distance: squared, in chance.
+            size: ``N M / (N + M)``.
+        """
+        root = math.sqrt(size)
+        return distance * (1 + 0.12 / root + 0.11 / size) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class GammaLaw:
+    """The square of a distance that is a gamma variable.
+
+    Attributes:
+        shape: of that variable.
+        scale: of that variable.
+
+    Example:
+        >>> law = GammaLaw(4.0, 0.1)
+        >>> round(law.p_value(0.775**2), 3), round(law.distance(law.deviate(0.6)), 3)
+        (0.05, 0.6)
+    """
+
+    shape: float
+    scale: float
+
+    @property
+    def mean(self) -> float:
+        """Of the distance."""
+        return self.shape * (self.shape + 1) * self.scale**2
+
+    @property
+    def freedom(self) -> float:
+        """Of a chi-square variable that varies as much."""
+        return 2 * self.shape * (self.shape + 1) / (4 * self.shape + 6)
+
+    def deviate(self, distance: float) -> float:
+        """The distance as a standard normal deviate."""
+        x = min(2 * math.sqrt(distance) / self.scale, _MOST)
+        return max(chi_square_deviate(x, 2 * self.shape), _LEAST)
+
+    def distance(self, deviate: float) -> float:
+        """The distance that has a deviate."""
+        return (_chi_square(deviate, 2 * self.shape) * self.scale / 2) ** 2
+
+    def p_value(self, distance: float) -> float:
+        """The probability of so much or more."""
+        return float(special.gammaincc(self.shape, math.sqrt(distance) / self.scale))
+
+
+def ratio_evidence(ratio: float, freedom: float, known: float) -> float:
+    """Nats of surprise at a distance that is so many times what is usual.
+
+    Args:
+        ratio: distance over usual distance.
+        freedom: of the distance.
+        known: degrees of freedom that the usual distance was learnt from.
+
+    Returns:
+        Minus the logarithm of the probability of such an F or a larger one.
+
+    Example:
+        >>> round(ratio_evidence(9.0, 9.0, 30.0), 1), round(ratio_limit(13.8, 9.0, 30.0), 2)
+        (13.1, 9.6)
+    """
+    share = known / (known + freedom * ratio)
+    return -math.log(max(float(special.betainc(known / 2, freedom / 2, share)), 1e-300))
+
+
+def ratio_limit(nats: float, freedom: float, known: float) -> float:
+    """The ratio at which :func:`ratio_evidence` gives so many nats."""
+    share = float(special.betaincinv(known / 2, freedom / 2, math.exp(-nats)))
+    return known * (1 - share) / (freedom * share) if share > 0 else float(np.inf)
