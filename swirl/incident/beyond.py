@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
     from swirl.incident.diagnose import Diagnosis
 
-__all__ = ["LIMIT", "beyond_diagnosis", "beyond_limit"]
-
-LIMIT = "limit crossed"
-"""The words of an incident that is there because a person wrote a limit."""
+__all__ = ["as_said", "beyond_diagnosis"]
 
 _SERIES = {
     "latency_p95": "the slowest 5 % of its records",
@@ -36,17 +33,18 @@ def beyond_diagnosis(key: SeriesKey, diagnosis: Diagnosis) -> Told:
     )
 
 
-def beyond_limit(limits: Mapping[str, str], diagnosis: Diagnosis) -> Told:
-    """A limit that a person wrote is crossed, and the numbers do not say why.
+def as_said(said: Mapping[str, tuple[str, str]], diagnosis: Diagnosis) -> Told:
+    """What needs no diagnosis to be told, where the numbers of the windows do not say why it is so.
 
     Args:
-        limits: what is wrong, by stage.
+        said: cause and sentence, by stage.
         diagnosis: of the same windows.
     """
-    stage = min(limits)
-    more = "".join(f" Also {other}: {said}." for other, said in sorted(limits.items()) if other != stage)
-    sentence = f"{stage or 'The pipeline'}: {limits[stage]}.{more}"
-    return _told(LIMIT, stage, sentence, "the limit does not ask for the cause", diagnosis, set())
+    stage = min(said)
+    cause, sentence = said[stage]
+    more = "".join(f" Also {other}: {text}." for other, (_, text) in sorted(said.items()) if other != stage)
+    sentence = f"{stage or 'The pipeline'}: {sentence}.{more}"
+    return _told(cause, stage, sentence, "it is there whatever the cause", diagnosis, set())
 
 
 def _told(

@@ -51,7 +51,7 @@ class Anomaly(NamedTuple):
         since_ms: start of the window in which its excursion began.
         evidence: nats as a share of what an alarm takes.
         direction: 1 up, -1 down, 0 unknown.
-        limit: what is wrong, where a limit that a person wrote was crossed; ``""``: a detector found it.
+        said: cause and sentence of what needs no diagnosis to be told, such as a limit that a person wrote.
     """
 
     key: SeriesKey
@@ -59,14 +59,14 @@ class Anomaly(NamedTuple):
     since_ms: int
     evidence: float
     direction: int = 0
-    limit: str = ""
+    said: tuple[str, str] = ("", "")
 
 
 class Case(msgspec.Struct):
     """A suspicion or an incident.
 
     ``suspected``: nothing is told yet. ``excused``: it is traffic, and goes on. ``open``: people know.
-    ``limits`` says by stage which limits of a person's were crossed: that is told, whatever it comes from.
+    ``said`` holds by stage what is told whatever the diagnosis makes of it; see :class:`Anomaly`.
     """
 
     since_ms: int
@@ -84,7 +84,7 @@ class Case(msgspec.Struct):
     covered: list[SeriesKey] = []
     news: list[SeriesKey] = []
     worst: dict[str, float] = {}
-    limits: dict[str, str] = {}
+    said: dict[str, tuple[str, str]] = {}
     cost: Cost = msgspec.field(default_factory=Cost)
 
 
@@ -182,7 +182,7 @@ def take_in(case: Case, present: Present) -> list[SeriesKey]:
     known = set(case.keys)
     fresh = [a.key for a in present.anomalies if a.key not in known]
     case.keys = sorted(known | set(fresh))
-    case.limits.update((a.key.stage, a.limit) for a in present.anomalies if a.limit)
+    case.said.update((a.key.stage, a.said) for a in present.anomalies if a.said[0])
     return fresh
 
 

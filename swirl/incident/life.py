@@ -12,7 +12,7 @@ import msgspec
 from swirl.effect import Evidence, Incident, IncidentChanged, SeriesKey
 from swirl.frame import Verdict
 from swirl.incident import acts, numbers
-from swirl.incident.beyond import LIMIT, beyond_diagnosis, beyond_limit
+from swirl.incident.beyond import as_said, beyond_diagnosis
 from swirl.incident.case import (
     EMITTERS,
     Anomaly,
@@ -191,8 +191,8 @@ class Incidents:
             told = self._told(diagnosis, case, present)
             yield
             return self._open(case, present, told, diagnosis)
-        if case.limits:
-            return self._open(case, present, beyond_limit(case.limits, diagnosis), diagnosis)
+        if case.said:
+            return self._open(case, present, as_said(case.said, diagnosis), diagnosis)
         if case.seen < SUSPECT_WINDOWS:
             return Step([])
         unseen = [k for k in present.loud_of(case) if residual_key(k) not in diagnosis.z]
@@ -231,8 +231,9 @@ class Incidents:
     def _open(self, case: Case, present: Present, told: Told, diagnosis: Diagnosis) -> Step:
         case.phase, case.calm = "open", 0
         case.loud_end_ms = case.told_ms = present.end_ms
-        known = told.cause not in (words_of(UNKNOWN), LIMIT)
-        case.settled = known or told.cause == LIMIT or case.seen >= NAMING_WINDOWS
+        stated = any(told.cause == cause for cause, _ in case.said.values())
+        known = told.cause != words_of(UNKNOWN) and not stated
+        case.settled = known or stated or case.seen >= NAMING_WINDOWS
         case.cause = diagnosis.cause if known else UNKNOWN
         case.covered = sorted(told.covered)
         case.cost.begin(present.history, case.onset_ms)

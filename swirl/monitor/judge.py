@@ -208,15 +208,19 @@ class Judge:
                 if loud:
                     self.loud.add(key)
 
-    def learn(self) -> None:
-        """Take the window that was judged last as normal, except for series that are held."""
+    def learn(self) -> Iterator[tuple[Kind, Points, NDArray[np.bool_]]]:
+        """Take the window that was judged last as normal, except for series that are held.
+
+        Yields:
+            What was learnt: kind, points of all rows, and which of them are held.
+        """
         for kind, points in self._last.items():
             held = np.zeros(len(points.value), dtype=np.bool_)
-            rows = [self.table.row(key) for key in self.held if self.table.kind(key) is kind]
-            held[rows] = True
+            held[[self.table.row(key) for key in self.held if self.table.kind(key) is kind]] = True
             for seat in self._seats[kind]:
                 if seat.size:
                     seat.learn(points, held)
+            yield kind, points, held
 
     def hold(self, keys: Iterable[SeriesKey]) -> None:
         """The series are in an incident."""

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from swirl.frame import Definition, LimitDefinition
 
-__all__ = ["Limits"]
+__all__ = ["CAUSE", "Limits"]
+
+CAUSE = "limit crossed"
 
 _COUNTS = frozenset({"records", "out"})
 """Metrics that are 0, not unknown, while nothing comes."""
@@ -78,7 +80,7 @@ class Limits:
         since = self._since[limit]
         above = limit.above is not None and value > limit.above
         said = _sentence(limit, value, start_ms + window_ms - since)
-        self.alarms.append(Anomaly(key, start_ms, since, 1.0, 1 if above else -1, said))
+        self.alarms.append(Anomaly(key, start_ms, since, 1.0, 1 if above else -1, (CAUSE, said)))
 
     def snapshot(self) -> list[list[Any]]:
         """Of types that MessagePack knows: of each crossed limit its place, since when, whether told."""
@@ -107,6 +109,7 @@ def _sentence(limit: LimitDefinition, value: float, lasted_ms: int) -> str:
     """What is wrong, for a person.
 
     Example:
+        >>> from swirl.frame import LimitDefinition
         >>> _sentence(LimitDefinition("ingest", "invalid_ratio", above=0.01), 0.023, 10_000)
         'invalid ratio 2.3 %, above its limit of 1 %'
         >>> _sentence(LimitDefinition("ingest", "records", below=0.1, seconds=600), 0.0, 600_000)
@@ -121,9 +124,14 @@ def _sentence(limit: LimitDefinition, value: float, lasted_ms: int) -> str:
     return f"{name} {text(value)}, {'above' if above else 'below'} its limit of {text(bound or 0.0)}"
 
 
+def _percent(share: float) -> str:
+    """Three figures, so that a value just beyond its limit does not look like it."""
+    return f"{100 * share:.3g} %"
+
+
 def _text(metric: str) -> Callable[[float], str]:
     if metric in ("records", "invalid", "errors", "out", "count"):
         return numbers.rate
     if metric.endswith("_ratio") and metric != "input_ratio":
-        return numbers.percent
+        return _percent
     return numbers.seconds if metric.startswith("latency") or metric == "lag" else numbers.amount

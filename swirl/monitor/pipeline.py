@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from swirl.baseline import SHARE, Baselines
 from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, WindowClosed
 from swirl.errors import SnapshotError
 from swirl.frame import Act, Definition, Frame, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.life import Incidents
+from swirl.monitor.creep import anomaly_of, key_of
 from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
 from swirl.monitor.limits import Limits
@@ -80,11 +82,12 @@ class PipelineMonitor:
         self._judge = Judge(
             detectors,
             SeriesTable(settings.series),
-            settings.false_alarms_a_week,
+            (1 - SHARE) * settings.false_alarms_a_week,
             self.window_ms,
             settings.warm_up_windows,
         )
         self._limits = Limits()
+        self._baselines = Baselines(self._judge.table)
         self._models: tuple[dict[str, InputModel], dict[str, LoadModel]] = ({}, {})
         self._incidents = Incidents(name, settings, None)
         self._totals = RunningTotals()
@@ -287,14 +290,19 @@ class PipelineMonitor:
     def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
         """Hand the anomalies to the incidents and carry out what they decide."""
         self._health.alarms += len(self._judge.alarms)
-        anomalies = [*self._judge.alarms, *self._limits.alarms]
-        loud = self._limits.loud.union(self._judge.loud)
+        crept = yield from self._baselines.turn(now.start_ms, SHARE * self._settings.false_alarms_a_week)
+        creeping = [anomaly_of(creep, now.start_ms, self.window_ms) for creep in crept]
+        anomalies = [*self._judge.alarms, *self._limits.alarms, *creeping]
+        loud = self._limits.loud.union(self._judge.loud, map(key_of, self._baselines.loud))
         step = yield from self._incidents.step(now, self._history, anomalies, loud)
         return self._carry_out(step)
 
     def _carry_out(self, step: Step) -> list[Effect]:
         self._judge.hold(sorted(step.hold))
         self._judge.release(sorted(step.release), adopt=step.adopt, chance=step.chance)
+        if step.adopt:
+            told = {key_of(key): key for key in self._baselines.series}
+            self._baselines.adopt(told.get(key, key) for key in sorted(step.release))
         effects: list[Effect] = list(step.changes)
         if step.verdict is not None:
             effects.append(VerdictChanged(self.name, step.verdict))
@@ -303,7 +311,8 @@ class PipelineMonitor:
     def _learn(self, *, whole: bool) -> Generator[None, None, None]:
         calm = not self._incidents.watching
         if whole and calm:
-            self._judge.learn()
+            for kind, points, held in self._judge.learn():
+                self._baselines.learn(kind, points, held)
             yield
         due = self._windows_closed % _REFRESH_WINDOWS == 0 or self._windows_closed in _EARLY_REFRESHES
         if due and calm:
@@ -422,6 +431,7 @@ class PipelineMonitor:
         yield "history", history
         yield "judge", self._judge.snapshot()
         yield "limits", self._limits.snapshot()
+        yield "baselines", self._baselines.snapshot()
         yield "inputs", {name: builtins(model) for name, model in inputs.items()}
         yield "loads", {name: builtins(model) for name, model in loads.items()}
         yield "incidents", self._incidents.snapshot()
@@ -454,6 +464,8 @@ class PipelineMonitor:
         self._history.windows = [msgspec.convert(window, WindowCounts) for window in data["history"]]
         self._judge.restore(data["judge"], self._definition)
         self._limits.restore(data.get("limits", []), self._definition)
+        if "baselines" in data:
+            self._baselines.restore(data["baselines"])
         self._models = (
             {name: msgspec.convert(model, InputModel) for name, model in data["inputs"].items()},
             {name: msgspec.convert(model, LoadModel) for name, model in data["loads"].items()},

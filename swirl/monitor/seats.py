@@ -26,6 +26,7 @@ def configured(wanted: DetectorDefinition, known: Mapping[str, type[Detector]]) 
 
     Example:
         >>> from dataclasses import dataclass
+        >>> from swirl.frame import DetectorDefinition
         >>> @dataclass(frozen=True)
         ... class Record:
         ...     warm_up: int = 60

@@ -116,7 +116,7 @@ def window(judge: Judge, number: int, *values: float) -> dict[SeriesKey, float]:
     found: dict[SeriesKey, float] = {}
     for part in judge.judge(measured, number * 60_000, 60_000, whole=True):
         found.update(zip(part.keys, part.numbers[6].tolist(), strict=True))
-    judge.learn()
+    assert list(judge.learn())
     return found
 
 
