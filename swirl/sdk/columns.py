@@ -59,6 +59,7 @@ class Columns:
         features: columns by name.
         at: event times, one for all or one a record.
         seconds: how long the batch took.
+        segments: one a record.
 
     Raises:
         ValueError: columns of several lengths, or masks of another length than the batch.
@@ -75,6 +76,7 @@ class Columns:
         features: Mapping[str, Any] | None = None,
         at: Any = None,
         seconds: float | None = None,
+        segments: Any = None,
     ) -> None:
         self.ticks = ticks
         self.seconds = float(seconds) if seconds is not None else 0.0
@@ -82,23 +84,25 @@ class Columns:
         self._predictions = None if predictions is None else column(predictions)
         self._features = _features(features)
         self._at = column(at) if _is_column(at) else at
+        self._segments = _segments(segments)
         self.records = self._count(records)
         self._check()
         parts = [self._predictions, *self._features.values(), *self._reasons.values(), self._at]
+        parts.append(self._segments)
         self.weight = max(1, sum(len(p) for p in parts if isinstance(p, (list, np.ndarray))))
 
     def _count(self, records: int | Sized | None) -> int:
         if records is not None:
             return _sane(len(records) if isinstance(records, Sized) else int(records))
-        parts = [*self._features.values(), *self._reasons.values(), self._at, self._predictions]
-        for part in parts:
+        parts = [*self._features.values(), *self._reasons.values(), self._at, self._segments]
+        for part in [*parts, self._predictions]:
             if isinstance(part, (list, np.ndarray)):
                 return len(part)
         raise ValueError("how many records? Give records= a number or the batch itself")
 
     def _check(self) -> None:
         masks = [m for m in self._reasons.values() if not isinstance(m, int)]
-        for part in [*self._features.values(), *masks, self._at]:
+        for part in [*self._features.values(), *masks, self._at, self._segments]:
             if isinstance(part, (list, np.ndarray)) and len(part) != self.records:
                 raise ValueError(f"a column of {len(part)} values in a batch of {self.records} records")
         if self._predictions is not None and len(self._predictions) > self.records:
@@ -141,8 +145,24 @@ class Columns:
                 kept = np.flatnonzero(~mask) if where is None else where[~mask[where]]
             if aligned or where is None or where[0] == 0:
                 _add_predictions(sums, tally, _pick(self._predictions, kept))
+        if self._segments is not None:
+            self._add_segments(sums, tally, mask, where)
         for name, values in self._features.items():
             sums.add_feature(tally, name, _numbers_or_features(sums, tally, _pick(values, where)))
+
+    def _add_segments(
+        self, sums: Sums, tally: Tally, mask: NDArray[np.bool_] | None, where: NDArray[np.intp] | None
+    ) -> None:
+        assert self._segments is not None
+        labels = self._predictions
+        if labels is None or len(labels) != self.records:  # nobody knows whose predictions they are
+            labels = None
+        sums.segments.add_column(
+            tally,
+            _pick(self._segments, where),
+            mask if mask is None or where is None else mask[where],
+            None if labels is None else _pick(labels, where),
+        )
 
     def _invalid(
         self, sums: Sums, tally: Tally, n: int, where: NDArray[np.intp] | None
@@ -194,6 +214,12 @@ def _is_column(values: Any) -> bool:
         or getattr(values, "ndim", 0) == 1
         or type(values).__name__ == "Series"
     )
+
+
+def _segments(segments: Any) -> Column | None:
+    if segments is not None and not _is_column(segments):
+        raise ValueError(f"segments= is {segments!r:.80}; it must be a column, one segment a record")
+    return None if segments is None else column(segments)
 
 
 def _reasons(invalid: Any) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from swirl.sdk.note import Feature, Note, event_ms, feature, prediction, text
+from swirl.sdk.note import Feature, Note, event_ms, feature, prediction
+from swirl.sdk.note import segment as segment_of
 
-__all__ = ["Complain", "Hook", "Hooks", "Judge", "OnInvalid", "invalid_reason"]
+__all__ = ["Complain", "Failed", "Hook", "Hooks", "Judge", "OnInvalid", "invalid_reason"]
 
 OnInvalid: TypeAlias = Literal["drop", "raise", "pass"]
 
@@ -25,6 +26,10 @@ _Step: TypeAlias = Callable[[Note, Any, tuple[Any, ...], dict[str, Any]], None]
 Complain: TypeAlias = Callable[[str, BaseException], None]
 
 
+class Failed:
+    """In the place of a result: the call ended with an exception, and has none."""
+
+
 @dataclass(frozen=True)
 class Hooks:
     """The hooks of one stage, as the user gave them.
@@ -35,7 +40,9 @@ class Hooks:
         features: True: the result is the mapping of names to values; or a function that gives it.
         at: gives the event time.
         on_invalid: see :meth:`swirl.Pipeline.stage`.
-        segment: gives the segment.
+        segment: gives the segment. Of a call that ended with an exception there is no result: a function with
+            two parameters is asked with the argument and None, one of the result is not asked, and the record
+            belongs to no segment.
     """
 
     valid: Hook | None = None
@@ -62,6 +69,9 @@ class Hooks:
         Args:
             complain: is told of a hook that raised.
             method: the first argument of a call is ``self`` or ``cls``.
+
+        Returns:
+            A function that is asked with :class:`Failed` as the result only where there is a ``segment``.
         """
         steps: list[tuple[str, _Step]] = []
         if self.valid is not None:
@@ -72,18 +82,14 @@ class Hooks:
             steps.append(("features", _measure(features, complain)))
         if self.at is not None:
             steps.append(("at", _date(_bound(self.at, method=method))))
-        if self.segment is not None:
-            steps.append(("segment", _place(_bound(self.segment, method=method))))
+        if self.segment is None:
+            return _judge(steps, complain)
+        place = ("segment", _place(_bound(self.segment, method=method)))
+        ended = _judge([*steps, place], complain)
+        failed = _judge([place] if _takes_argument(self.segment) else [], complain)
 
         def judge(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Note:
-            note = Note()
-            for name, step in steps:
-                try:
-                    step(note, result, args, kwargs)
-                except Exception as error:  # noqa: BLE001 - a hook of the user's may raise anything
-                    note.failed += 1
-                    complain(name, error)
-            return note
+            return failed(None, args, kwargs) if result is Failed else ended(result, args, kwargs)
 
         return judge
 
@@ -95,6 +101,20 @@ class Hooks:
                 note.invalid, note.out = reason, handed_on
 
         return step
+
+
+def _judge(steps: list[tuple[str, _Step]], complain: Complain) -> Judge:
+    def judge(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Note:
+        note = Note()
+        for name, step in steps:
+            try:
+                step(note, result, args, kwargs)
+            except Exception as error:  # noqa: BLE001 - a hook of the user's may raise anything
+                note.failed += 1
+                complain(name, error)
+        return note
+
+    return judge
 
 
 def _predict(predicts: _Reader) -> _Step:
@@ -128,8 +148,7 @@ def _date(at: _Reader) -> _Step:
 
 def _place(segment: _Reader) -> _Step:
     def step(note: Note, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found = segment(result, args, kwargs)
-        note.segment = None if found is None else text(str(found))
+        note.segment = segment_of(segment(result, args, kwargs))
 
     return step
 

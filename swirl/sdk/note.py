@@ -19,6 +19,7 @@ __all__ = [
     "event_ms",
     "feature",
     "prediction",
+    "segment",
     "text",
 ]
 
@@ -125,6 +126,24 @@ def feature(value: object) -> float | str | None:
         return float(value)
     plain = prediction(value)
     return None if isinstance(plain, float) and math.isnan(plain) else plain
+
+
+def segment(value: object) -> str | None:
+    """The name of a segment; None for what is null or an empty text.
+
+    Raises:
+        TypeError: it is neither a label nor a number.
+
+    Example:
+        >>> segment("DE"), segment(7), segment(2.5), segment(""), segment(float("nan"))
+        ('DE', '7', '2.5', None, None)
+    """
+    if type(value) is str and len(value) <= LABEL_LENGTH:  # nearly all are
+        return value or None
+    plain = prediction(value)
+    if isinstance(plain, float):
+        return None if math.isnan(plain) else f"{plain:g}"
+    return plain or None
 
 
 def _number(value: object) -> float | None:

@@ -211,7 +211,10 @@ class Pipeline:
                 raised :class:`~swirl.Invalid`, since there is no result. ``"drop"``: None in both cases; a
                 generator leaves the value out. ``"raise"``: ``Invalid`` in both cases.
             segment: gives the segment of a record, such as its country: what goes wrong in one segment is
-                seen there, and the incident names it.
+                seen there, and the incident names it. None is no segment; the first 20 of a stage are kept
+                apart. Write it with two parameters, ``lambda order, result: order["country"]``: where the
+                function raises there is no result, so it is asked with the argument and None, and a hook of
+                the result alone is not asked: such records count in no segment.
             reference: what the data looked like when the model was made, see :class:`swirl.Reference`: a
                 table, a file or a profile, or a pair of a table and its predictions. Drift is judged against
                 it from the first window on.

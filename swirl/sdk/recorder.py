@@ -146,6 +146,7 @@ class Recorder:
         slim: the judge to change to when predictions turn out to be large objects.
         limit: slots of ``buffer`` beyond which the hot path must ask; 0 before the first record.
         marks_limit: the same of ``counts`` and of ``observations``.
+        segmented: the stage has a ``segment=``, so each of its notes is a :class:`~swirl.sdk.note.Note`.
         sums: what was folded and not yet sent.
     """
 
@@ -159,6 +160,7 @@ class Recorder:
         "limit",
         "marks_limit",
         "observations",
+        "segmented",
         "slim",
         "stage",
         "sums",
@@ -177,6 +179,7 @@ class Recorder:
         self.times = times
         self.judge: Judge | None = None
         self.slim: Judge | None = None
+        self.segmented = False
         self.buffer = Tape()
         self.counts = Tape()
         self.observations = Tape()
@@ -186,6 +189,11 @@ class Recorder:
     def _clear(self) -> None:
         self.heavy = self.limit = self.marks_limit = 0
         self.sums = Sums(self.stage, self.gate, self.version, times=self.times)
+        self.sums.segmented = self.segmented
+
+    def divide(self) -> None:
+        """Count by segment from now on."""
+        self.segmented = self.sums.segmented = True
 
     def __getstate__(self) -> dict[str, Any]:
         return {

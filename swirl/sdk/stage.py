@@ -112,6 +112,7 @@ class Metrics:
         features: Mapping[str, Any] | None = None,
         at: Any = None,
         seconds: float | None = None,
+        segments: Any = None,
     ) -> None:
         """Record many records at once. Columns are copied; lists, numpy, pandas and polars are understood.
 
@@ -124,6 +125,9 @@ class Metrics:
             features: columns by name.
             at: event time of all, or a column of event times; as for ``at=`` of a stage.
             seconds: how long the batch took; each record counts an equal share.
+            segments: a column, one a record, such as the country of each: what goes wrong in one segment is
+                seen there. Invalid records count in their segment if ``invalid`` says which they are,
+                predictions if there is one a record.
 
         Example:
             >>> import swirl
@@ -142,6 +146,7 @@ class Metrics:
                 features=features,
                 at=at,
                 seconds=seconds,
+                segments=segments,
             )
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swirl.sdk.note import BUILT_IN_COUNTERS, BUILT_IN_DISTRIBUTIONS, Note, prediction
+from swirl.sdk.segments import CATEGORIES, LABELS, Segments
 from swirl.sdk.tally import Tally
 from swirl.sketch import LABEL_LENGTH, OVERFLOW, cap_label
 
@@ -50,6 +51,8 @@ class Sums:
         predicts: ``"label"`` or ``"number"``, once a prediction was seen.
         features: names of the features seen, in order.
         large: a prediction was seen that should not be kept until the fold.
+        segmented: every record is a note that may say its segment.
+        segments: those that are kept apart.
         newest_ms: newest believable event time since the last report, -1 for none.
         oldest_ms: the oldest.
     """
@@ -58,6 +61,8 @@ class Sums:
         self.predicts = ""
         self.features: dict[str, None] = {}
         self.large = False
+        self.segmented = False
+        self.segments = Segments(self.text, self.complain, gate.labels)
         self.newest_ms = self.oldest_ms = -1
         self._stage = stage
         self._gate = gate
@@ -186,6 +191,8 @@ class Sums:
         tally.count("out", n)
         # What failed has the same begin and end: its time says nothing of the stage at work.
         tally.numbers("latency", seconds if seconds.min() > 0 else seconds[seconds > 0])
+        if self.segmented:
+            self.segments.add_notes(tally, notes)
         if notes[0].__class__ is Note:
             notes = self._opened(tally, notes)
         if self.predicts == "number":
@@ -315,7 +322,7 @@ class Sums:
     def add_counts(self, marks: list[Any], offset: int, least_ms: int) -> None:
         """Add ``count`` calls: ticks, name and number of each, one after the other."""
         for tally, name, values in self._by_name(marks, offset, least_ms):
-            if self._is_free(tally, name, len(values), name in BUILT_IN_COUNTERS or name.startswith("null:")):
+            if self._is_free(tally, name, len(values), _is_own_counter(name)):
                 for value in self._floats(tally, name, values):
                     if 0 <= value < float("inf"):
                         tally.count(name, int(value) if value.is_integer() else value)
@@ -402,6 +409,11 @@ def _counted(notes: list[Any]) -> Iterable[tuple[Any, int]]:
         return Counter(notes).items()
     except Exception:  # noqa: BLE001 - a prediction may be unhashable, or fail when hashed or compared
         return [(note, 1) for note in notes]
+
+
+def _is_own_counter(name: str) -> bool:
+    """Whether Swirl itself counts under this name."""
+    return name in BUILT_IN_COUNTERS or name in CATEGORIES or name.startswith(("null:", LABELS))
 
 
 def _name(name: object) -> str:

@@ -11,7 +11,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from swirl.errors import Invalid
-from swirl.sdk.hooks import invalid_reason
+from swirl.sdk.hooks import Failed, invalid_reason
 from swirl.sdk.note import Note, text
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def wrap(
         judge: the hooks as one function.
         source: nothing comes before the stage.
     """
+    if hooks.segment is not None:
+        recorder.divide()
     asked = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - a callable object is of the kind of its method
     if any(map(inspect.iscoroutinefunction, (function, asked))):
         return _wrap_async(function, recorder, hooks)
@@ -77,7 +79,7 @@ def _wrap_plain(function: Callable[..., Any], recorder: Recorder, hooks: Hooks) 
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            if _swallow(error, recorder, raises):
+            if _swallow(error, recorder, raises, args, kwargs):
                 return None
             raise
         end = ticks()
@@ -116,7 +118,7 @@ def _wrap_async(function: Callable[..., Any], recorder: Recorder, hooks: Hooks) 
         try:
             result = await function(*args, **kwargs)
         except BaseException as error:
-            if _swallow(error, recorder, raises):
+            if _swallow(error, recorder, raises, args, kwargs):
                 return None
             raise
         end = ticks()
@@ -143,10 +145,24 @@ def _wrap_async(function: Callable[..., Any], recorder: Recorder, hooks: Hooks) 
     return call
 
 
-def _swallow(error: BaseException, recorder: Recorder, raises: bool) -> bool:  # noqa: FBT001 - positional for speed
+def _swallow(
+    error: BaseException,
+    recorder: Recorder,
+    raises: bool,  # noqa: FBT001 - positional for speed
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bool:
     """Note a call that ended with an exception; whether it ends here."""
-    _note(recorder, failure(error))
+    _note(recorder, _placed(failure(error), recorder, args, kwargs))
     return isinstance(error, Invalid) and not raises
+
+
+def _placed(note: Note, recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Note:
+    """The note of a call without a result, with its segment if that can be known."""
+    if recorder.segmented and recorder.slim is not None:
+        known = recorder.slim(Failed, args, kwargs)
+        note.segment, note.failed = known.segment, known.failed
+    return note
 
 
 def _note(recorder: Recorder, note: Note) -> None:
@@ -185,25 +201,30 @@ class _Flow:
         # Of their types, since asking a proxy of the user's for an attribute may raise.
         given = map(type, (*args, *kwargs.values()))
         stream = self._source or any(hasattr(a, "__next__") or hasattr(a, "__anext__") for a in given)
-        if not stream:
+        late = not stream and self.recorder.segmented
+        if not stream and not late:
             _note(self.recorder, Note(out=0))
-        return _Run(self, args, kwargs, stream=stream)
+        return _Run(self, args, kwargs, stream=stream, due=late)
 
 
 class _Run:
     """One run of a generator.
 
     On a stream (a source, or a generator that was given an iterator) every value is a record of its own.
-    Otherwise the call is the record, its values are what it passed on, and it is invalid at most once.
+    Otherwise the call is the record, its values are what it passed on, and it is invalid at most once. Such a
+    record is ``due`` until its first value where only a value can say its segment.
     """
 
-    __slots__ = ("_args", "_bad", "_flow", "_kwargs", "_stream", "start")
+    __slots__ = ("_args", "_bad", "_due", "_flow", "_kwargs", "_stream", "start")
 
-    def __init__(self, flow: _Flow, args: tuple[Any, ...], kwargs: dict[str, Any], *, stream: bool) -> None:
+    def __init__(
+        self, flow: _Flow, args: tuple[Any, ...], kwargs: dict[str, Any], *, stream: bool, due: bool
+    ) -> None:
         self._flow = flow
         self._args = args
         self._kwargs = kwargs
         self._stream = stream
+        self._due = due
         self._bad = False
         self.start = flow.recorder.ticks()
 
@@ -218,7 +239,7 @@ class _Run:
         note = flow.judge(value, self._args, self._kwargs)
         reason = note.invalid
         if not self._stream:
-            note.records = 0
+            note.records, self._due = int(self._due), False
             if self._bad:
                 note.invalid = None
             self._bad = self._bad or reason is not None
@@ -232,10 +253,17 @@ class _Run:
 
     def ended(self, error: BaseException) -> bool:
         """The generator ended with an exception; whether that ends here."""
-        note = failure(error, records=int(self._stream))
+        note = failure(error, records=int(self._stream or self._due))
+        self._due = False
         if not (self._bad and note.invalid is not None) and not isinstance(error, GeneratorExit):
-            _note(self._flow.recorder, note)
+            _note(self._flow.recorder, _placed(note, self._flow.recorder, self._args, self._kwargs))
         return isinstance(error, Invalid) and not self._flow.raises
+
+    def finish(self) -> None:
+        """The generator has no more values."""
+        if self._due:
+            self._due = False
+            _note(self._flow.recorder, _placed(Note(out=0), self._flow.recorder, self._args, self._kwargs))
 
     def resume(self) -> None:
         """The generator runs again."""
@@ -254,6 +282,7 @@ def _wrap_generator(function: Callable[..., Generator[Any, Any, Any]], flow: _Fl
                 try:
                     value = advance()
                 except StopIteration as stop:
+                    run.finish()
                     return stop.value
                 except BaseException as error:
                     if run.ended(error):
@@ -290,6 +319,7 @@ def _wrap_async_generator(
                 try:
                     value = await advance()
                 except StopAsyncIteration:
+                    run.finish()
                     return
                 except BaseException as error:
                     if run.ended(error):
