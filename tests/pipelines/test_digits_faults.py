@@ -9,18 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from swirl.testing import Harness
 from swirl_pipelines.digits import faults
-from swirl_pipelines.digits.world import World
+from swirl_pipelines.digits.world import World, reference
 
 if TYPE_CHECKING:
     from swirl.testing import HarnessState
 
-WINDOW_S, BEAT_S, BATCH = 10, 2.0, 400
+WINDOW_S, BEAT_S, BATCH = 10, 5.0, 1_000
 SEEDS = (1, 2, 3)
 TOLD_WITHIN = 4
 """Windows, the one in which the fault begins and the wait for late records included."""
@@ -29,9 +29,9 @@ TOLD_WITHIN = 4
 class Watched:
     """A world and its pipeline under a harness."""
 
-    def __init__(self, seed: int, resume: HarnessState | None = None) -> None:
+    def __init__(self, seed: int, resume: HarnessState | None = None, **options: Any) -> None:
         self.world = World(seed)
-        self.digits = self.world.pipeline(transport=None)
+        self.digits = self.world.pipeline(transport=None, **options)
         self.harness = Harness(
             self.digits.pipeline, window_seconds=WINDOW_S, flush_seconds=BEAT_S, resume=resume
         )
@@ -103,6 +103,25 @@ def test_a_repaired_lamp_ends_the_incident() -> None:
     assert watched.titles == ["receive: input drift"]
     assert watched.harness.changes[-1].transition == "resolved"
     assert watched.digits.pipeline.verdict.state == "healthy"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_lamp_that_was_too_weak_from_the_start_shows_against_the_training_data_only(seed: int) -> None:
+    watched, unaware = Watched(seed, reference=reference()), Watched(seed)
+    for each in (watched, unaware):
+        each.world.dim()
+        each.run(9)
+    assert [incident.stage for incident in watched.harness.incidents] == ["receive"]
+    assert unaware.titles == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_images_like_those_of_the_training_data_are_no_drift(seed: int) -> None:
+    watched = Watched(seed, reference=reference())
+    watched.run(60)
+    assert watched.titles == []
+    drift = [point for _, point in watched.harness.points("receive", "drift", "ink")]
+    assert max(point.value for point in drift) < 0.05
 
 
 DRIFT, BROKEN, DEPLOYED = "receive: input drift", "receive: data pipeline broken", "classify: bad deployment"
