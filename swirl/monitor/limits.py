@@ -113,7 +113,7 @@ def _sentence(limit: LimitDefinition, value: float, lasted_ms: int) -> str:
         >>> _sentence(LimitDefinition("ingest", "invalid_ratio", above=0.01), 0.023, 10_000)
         'invalid ratio 2.3 %, above its limit of 1 %'
         >>> _sentence(LimitDefinition("ingest", "records", below=0.1, seconds=600), 0.0, 600_000)
-        'no record for 10 min 0 s'
+        'no record for 10 min'
     """
     if value == 0 and limit.metric == "records":
         return f"no record for {numbers.duration(lasted_ms)}"
