@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
-_VERSION = 3
+_VERSION = 4
 _FIRST_SHARE = 5e-6
 """Alarms per series and window until the first refresh: one a week among 20 series in windows of a minute."""
 
@@ -52,7 +52,7 @@ class ChangeDetector:
         ...     bank.learn(row, points)
         ...     if scores.alarm[0]:
         ...         print(window, scores.value, scores.expected.round(2), scores.low.round(3))
-        301 [0.22] [0.31] [0.261]
+        301 [0.22] [0.3] [0.259]
     """
 
     name: ClassVar[str] = "change"

@@ -34,6 +34,7 @@ __all__ = [
     "settle",
     "suspend",
     "tails",
+    "wake",
 ]
 
 EXTRA = 12.0
@@ -44,8 +45,9 @@ OVERLAP = 0.6
 
 _SIGMAS = np.array([[0.25], [0.5], [1.0], [2.0], [4.0]])
 _CLIPS = np.array([[6.0], [5.0], [4.0], [4.0], [4.0]])
-_SLOW = 2
-"""The first tilts start on the second day: before, a season and a slow fault cannot be told apart."""
+_SLOW = np.array([[0], [1], [TILTS], [TILTS + 1]])
+"""These channels raise no alarm on the first day, when a season and a slow fault cannot be told apart; their
+tails are learnt from the start."""
 _FLOOR = 2.0
 _STEEPEST = 0.69
 """No tilt makes a point more than 16-fold as likely where the law is skewed."""
@@ -78,7 +80,6 @@ def tails(state: State, *, known_law: bool) -> Tails:
     """
     tilt = np.concatenate((state.tilt, state.tilt))
     windows = np.repeat(state.watched[None, :], CHANNELS, axis=0)
-    windows[:_SLOW] = windows[TILTS : TILTS + _SLOW] = state.watched_slow
     prior = np.full((2, CHANNELS, 1), 40.0)
     if not known_law:
         # Nobody knows the far tail of a real value: slope 1/2 until it is known.
@@ -125,8 +126,9 @@ def bounds(state: State, step: Step, *, rising_only: bool) -> tuple[Array, Array
         beyond = np.expm1(2 * np.minimum(np.maximum(sigmas[-1] / clip - 1, 0.0), 300.0)) / 2
         ends[-1] = np.where(sigmas[-1] > clip, clip * (1 + beyond), sigmas[-1])
         out[part] = ends
-        if not step.all_known:
-            out[part][:_SLOW, ~step.known] = np.inf
+    asleep = state.seasoned == 0
+    if asleep.any():
+        out[_SLOW, np.flatnonzero(asleep)] = np.inf
     up = np.maximum(out[:TILTS].min(axis=0), 0.0)
     down = np.full_like(up, -np.inf) if rising_only else -np.maximum(out[TILTS:].min(axis=0), 0.0)
     return limit, down, up
@@ -160,11 +162,15 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only:
     before = state.evidence
     began = before <= 0
     now = np.maximum(before + gains, 0.0)
-    if not step.all_known:
-        now[:_SLOW, ~step.known] = 0.0
-        now[TILTS : TILTS + _SLOW, ~step.known] = 0.0
-    share = now / limit
     held = state.held > 0
+    asleep = np.flatnonzero(state.seasoned == 0)
+    if asleep.size:
+        _dream(state, now, limit, asleep)
+    awake = now
+    if asleep.size:
+        awake = now.copy()
+        awake[_SLOW, asleep] = 0.0
+    share = awake / limit
     n = len(step.z)
     strongest = share.argmax(axis=0)
     columns = np.arange(n)
@@ -175,12 +181,12 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only:
     peak = np.where(now > 0, np.maximum(state.peak, now), 0.0)
     loud: Mask = np.zeros(n, dtype=np.bool_)
     if held.any():
-        beyond = (now > state.limit / 2) & held
+        beyond = (awake > state.limit / 2) & held
         loud = np.asarray(beyond.any(axis=0))
         now[beyond] = 0.0
         peak[:, held] = 0.0
         step.excess[:, held] = 0.0
-    over = now - limit
+    over = awake - limit
     alarm = (over.max(axis=0) > 0) & ~held
     state.evidence[:] = now
     state.peak[:] = peak
@@ -196,6 +202,24 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only:
     return Verdict(evidence, alarm, loud, accumulated, since)
 
 
+def _dream(state: State, now: Array, limit: Array, asleep: NDArray[np.intp]) -> None:
+    """Slow channels that may not raise an alarm yet begin anew where they would have: it counts as one."""
+    part = _SLOW, asleep
+    would = (now[part] > limit[part]) & (state.held[asleep] == 0)
+    if would.any():
+        excess = np.where(would, np.maximum(now[part], state.peak[part]) - state.floor[part], 0.0)
+        for tier, above in ((0, excess), (CHANNELS, np.maximum(excess - SECOND_FLOOR, 0.0))):
+            state.excesses[tier + _SLOW, asleep] += above
+        state.peak[part] = np.where(would, 0.0, state.peak[part])
+    now[part] = np.where(would | (state.held[asleep] > 0), 0.0, now[part])
+
+
+def wake(state: State, rows: NDArray[np.intp]) -> None:
+    """The season of the rows is known: their slow channels begin, without what they saw before."""
+    state.evidence[_SLOW, rows] = 0.0
+    state.peak[_SLOW, rows] = 0.0
+
+
 def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]) -> None:
     """Count an alarm: its channel's excursion was cut off, and so adds excess and no count."""
     excess = np.maximum(state.peak[:, at] - state.floor[:, at], step.excess[:, at])
@@ -203,7 +227,6 @@ def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]
     state.cut_by[at] = hit + 1
     _count_cut(state, at, 1)
     state.watched[at] += 1
-    state.watched_slow[at] += step.known[at]
     state.evidence[:, at] = 0.0
     state.peak[:, at] = 0.0
 
@@ -243,4 +266,3 @@ def count_excursions(state: State, step: Step) -> None:
     state.excesses[:CHANNELS] += excess
     state.excesses[CHANNELS:] += second
     state.watched += 1
-    state.watched_slow += step.known

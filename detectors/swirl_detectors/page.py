@@ -262,6 +262,7 @@ class Page:
             wilder = state.recent_square > state.variance
             state.variance[:] = np.maximum(state.variance, state.recent_square)
             state.scale2[wilder] = 1.0
+            state.plain_scale2[wilder] = 1.0
             state.variance_points[:] = np.minimum(state.variance_points, _RECENT)
         state.scale_points[:] = np.minimum(state.scale_points, _RECENT)
         for gathered in (state.lags, state.evidence, state.peak, state.recent, state.recent_points):
@@ -281,4 +282,4 @@ class Page:
         state.counts *= keep
         state.excesses *= keep
         state.watched *= keep
-        state.watched_slow *= keep
+        cusum.wake(state, np.flatnonzero(turned))

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["BINS", "CHANNELS", "FIELDS", "HEIGHT", "TILTS", "State", "new_table"]
+__all__ = ["BINS", "CHANNELS", "FIELDS", "HEIGHT", "LAGS", "TILTS", "State", "new_table"]
 
 TILTS = 5
 CHANNELS = 2 * TILTS
 """Each tilt up, then each tilt down."""
+
+LAGS = 4
+"""Averages of past residuals that the next one is forecast from."""
 
 BINS = 96
 """A quarter of an hour each."""
@@ -37,8 +40,10 @@ class State:
         cubes, cube_points: sum of z^3: skewness.
         model_skew: what the binomial or Poisson law would make of it.
         size: mean denominator (ratio only).
-        lags: last residual, and its fast and slow average.
+        lags: last residual, and averages of the last ones, faster and slower.
         coefficients: of the lags in the forecast.
+        plain_scale2: variance of the residuals, without a forecast of them.
+        memory: nats by which the forecasts of the residuals were better than none, within bounds.
         covariance: of the coefficients, upper triangle.
         gain: how much of the profile is in the forecast.
         profile_value, profile_profile: sums of value times profile, and profile squared.
@@ -50,7 +55,7 @@ class State:
             was held: mean, how many, mean square about the mean.
         seasoned: 1 once the tail was told that the season is known.
         spends: false alarms a window that the thresholds in force allow.
-        watched, watched_slow: windows that the tails were looked at, by fast and slow channels.
+        watched: windows that the tails were looked at.
         evidence, peak: of each channel: present value, highest in this excursion.
         onset: start of the window where the excursion began.
         tilt: of each pair of channels, in sigmas; limits of z in ``clip``.
@@ -77,6 +82,8 @@ class State:
     lags: Array
     coefficients: Array
     covariance: Array
+    plain_scale2: Array
+    memory: Array
     gain: Array
     profile_value: Array
     profile_profile: Array
@@ -92,7 +99,6 @@ class State:
     seasoned: Array
     spends: Array
     watched: Array
-    watched_slow: Array
     evidence: Array
     peak: Array
     onset: Array
@@ -116,9 +122,9 @@ class State:
 
 _HEIGHTS = {
     "spread": 5,
-    "lags": 3,
-    "coefficients": 3,
-    "covariance": 6,
+    "lags": LAGS,
+    "coefficients": LAGS,
+    "covariance": LAGS * (LAGS + 1) // 2,
     "evidence": CHANNELS,
     "peak": CHANNELS,
     "onset": CHANNELS,
@@ -146,7 +152,8 @@ def _places() -> dict[str, int | slice]:
 FIELDS = _places()
 HEIGHT = sum(_HEIGHTS.get(name, 1) for name in FIELDS)
 
-_PRIOR_VARIANCE = (0.1, 0.0, 0.0, 0.2, 0.0, 0.1)
+_PRIOR_VARIANCE = (0.1, 0.2, 0.1, 0.1)
+"""Of the coefficients of the lags."""
 
 
 def new_table(n: int) -> Array:
@@ -154,6 +161,7 @@ def new_table(n: int) -> Array:
     table = np.zeros((HEIGHT, n))
     state = State(table)
     state.scale2[:] = 1.0
+    state.plain_scale2[:] = 1.0
     state.bin[:] = -1.0
-    state.covariance[:] = np.array(_PRIOR_VARIANCE)[:, None]
+    state.covariance[:] = np.diag(_PRIOR_VARIANCE)[np.triu_indices(LAGS)][:, None]
     return table

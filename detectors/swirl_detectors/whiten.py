@@ -8,6 +8,10 @@ Relationships over Time", 1975, sec. 2), read as a Student and turned into a nor
 series is judged by the same measure as its last, as in self-starting charts (D. Hawkins, 1987; C.
 Quesenberry, 1991).
 
+The memory is used only as far as it has proved better than none (a Bayes factor of the one-step forecasts,
+with the odds against it): a series that was steady so far is not believed to wander as soon as it shifts, and
+one that wanders without bound is followed.
+
 Everything is elementwise over series, so that a series' numbers do not depend on its neighbours.
 """
 
@@ -43,11 +47,19 @@ MEMORY = 5000
 """Windows that the level rests on."""
 
 PROFILE_MEMORY = 20_000
-FAST, SLOW = 0.25, 0.04
+RATES = (1.0, 0.25, 0.08, 0.02)
+"""The lags: averages of past residuals, each point at these weights; the first is the last residual."""
+
 FIRST = 8
 """Points before which no residual is judged."""
 
-_ROWS, _COLUMNS = np.triu_indices(3)
+_ROWS, _COLUMNS = np.triu_indices(len(RATES))
+_AT = np.zeros((len(RATES), len(RATES)), dtype=np.intp)
+_AT[_ROWS, _COLUMNS] = _AT[_COLUMNS, _ROWS] = np.arange(len(_ROWS))
+_WEIGHTS = np.array(RATES)[:, None]
+_CAUTION = 4.0
+"""Nats that forecasts of the residuals must have been worth until they are used by half."""
+_LEAST_MEMORY, _MOST_MEMORY = -4.0, 12.0
 _LARGEST_COUNT = 1e15
 _LARGEST = 1e100
 _TINY = 1e-12
@@ -64,12 +76,14 @@ class Step:
         deviation: standard deviation of the value about it.
         dispersion: variance against the binomial or Poisson one.
         worth: in the mean: n / dispersion, or 1.
-        lagged: forecast of the residual from the lags.
+        remembered: forecast of the residual from the lags.
+        trust: in that forecast, from 0 to 1: what it was worth so far.
+        lagged: the part of it that is used.
         spread: standard deviation at the forecast against that at the level.
         leverage: x' P x of the lags.
         slopes: P x.
-        innovation: standardised, before the scale.
-        unknown: 1 + leverage + 1 / weight: the variance of the forecast itself.
+        level_unknown: variance of the level, against that of a point.
+        error2: variance of the innovation, with that of the forecast itself.
         z: standard normal under no change; 0 while nothing can be said.
         share: expected p, or count (RATIO and RATE).
         known: the season is; ``any_known`` and ``all_known`` say so of all of them.
@@ -92,8 +106,10 @@ class Step:
     spread: Array
     leverage: Array
     slopes: Array
-    innovation: Array
-    unknown: Array
+    remembered: Array
+    trust: Array
+    level_unknown: Array
+    error2: Array
     z: Array
     share: Array
     known: Mask
@@ -238,23 +254,34 @@ def _still(kind: Kind, state: State) -> Array:
 def _innovate(kind: Kind, state: State, step: Step) -> None:
     """Fill in residual, forecast of it, innovation and z."""
     step.residual = residual = (step.value - step.forecast) / step.deviation
-    a, b, c = state.lags
-    p0, p1, p2, p3, p4, p5 = state.covariance
-    ka, kb, kc = p0 * a + p1 * b + p2 * c, p1 * a + p3 * b + p4 * c, p2 * a + p4 * b + p5 * c
-    step.slopes = np.array((ka, kb, kc))
-    step.leverage = a * ka + b * kb + c * kc
-    b0, b1, b2 = state.coefficients
-    step.lagged = lagged = b0 * a + b1 * b + b2 * c
+    lags, covariance = state.lags, state.covariance
+    step.slopes = slopes = np.array([_dot(covariance[at], lags) for at in _AT])
+    step.leverage = _dot(slopes, lags)
+    step.remembered = _dot(state.coefficients, lags)
+    step.trust = trust = 1 / (1 + np.exp(_CAUTION - state.memory))
+    step.lagged = lagged = trust * step.remembered
     skew = np.abs(state.model_skew)
     step.spread = spread = _spread(kind, step, skew)
-    step.innovation = innovation = (residual - lagged) / spread
+    innovation = (residual - lagged) / spread
     some = np.where(state.weight > 0, state.weight, step.worth)
-    step.unknown = unknown = 1 + step.leverage + step.worth / some
+    step.level_unknown = step.worth / some
+    unknown = 1 + trust * trust * step.leverage + step.level_unknown
+    scale2 = state.plain_scale2 + trust * (state.scale2 - state.plain_scale2)
+    step.error2 = np.maximum(scale2 * unknown, _TINY)
     judged = state.points >= FIRST
-    t = innovation / np.sqrt(np.maximum(state.scale2 * unknown, _TINY))
+    t = innovation / np.sqrt(step.error2)
     freedom = np.maximum(state.scale_points - 2, 1.0)
     z = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom))
     step.z = np.where(judged, np.copysign(z, t), 0.0)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    """Sum over the lags, one after another."""
+    products = a * b
+    total = products[0]
+    for product in products[1:]:
+        total += product
+    return np.asarray(total)
 
 
 def remember(state: State, step: Step) -> None:
@@ -264,10 +291,8 @@ def remember(state: State, step: Step) -> None:
     kept = step.lagged + np.minimum(np.maximum(step.residual - step.lagged, -bound), bound)
     begun = state.points >= FIRST - 1
     kept = np.where(begun, kept, 0.0)
-    _, fast, slow = lags = state.lags
-    fast += np.where(begun, FAST, 0.0) * (kept - fast)
-    slow += np.where(begun, SLOW, 0.0) * (kept - slow)
-    lags[0] = kept
+    state.lags += begun * _WEIGHTS * (kept - state.lags)
+    state.lags[0] = kept
 
 
 def _spread(kind: Kind, step: Step, skew: Array) -> Array:
@@ -292,7 +317,7 @@ def to_value(kind: Kind, state: State, step: Step, z: Array) -> Array:
     root = z * (8 * freedom + 3) / (8 * freedom + 1)
     t = np.sqrt(freedom * np.expm1(np.minimum(root * root / freedom, 600.0)))
     t = np.where(t > 1e6, np.inf, t)
-    error = np.copysign(t, z) * np.sqrt(np.maximum(state.scale2 * step.unknown, _TINY))
+    error = np.copysign(t, z) * np.sqrt(step.error2)
     y = step.forecast + (step.lagged + error * step.spread) * step.deviation
     if kind is Kind.RATIO:
         y = np.clip(y, 0.0, 1.0)
@@ -327,17 +352,31 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
     base = step.deviation**2 if kind in COUNTED else state.variance
     state.noise[:] = np.where(judged, base * scale2, state.noise)
     bound = 4 * np.sqrt(scale2)
-    error = np.minimum(np.maximum((step.residual - step.lagged) / step.spread, -bound), bound)
+    innovation = (step.residual - step.remembered) / step.spread
+    error = np.minimum(np.maximum(innovation, -bound), bound)
     gain = np.where(judged, 1 / np.maximum(scale2 + step.leverage, _TINY), 0.0)
     slopes = step.slopes
     state.coefficients += slopes * (error * gain)
     state.covariance -= slopes[_ROWS] * slopes[_COLUMNS] * gain
-    square = step.innovation**2 / step.unknown
-    capped = np.minimum(square, (25 + 5 * skew * skew) * np.maximum(scale2, _TINY))
     counted = np.minimum(state.scale_points + 1, float(MEMORY))
     prior = 10 + 50 * skew * skew if kind in COUNTED else np.zeros_like(skew)
-    moved = scale2 + (capped - scale2) / (counted + prior)
-    state.scale2[:] = np.where(judged, np.maximum(moved, _TINY if kind in COUNTED else 1e-4), scale2)
+    unknown = 1 + step.level_unknown
+    most = 25 + 5 * skew * skew
+    least = _TINY if kind in COUNTED else 1e-4
+    gained = np.zeros_like(skew)
+    for held, square, sign in (
+        (scale2, innovation**2 / (unknown + step.leverage), -1.0),
+        (state.plain_scale2, step.residual**2 / unknown, 1.0),
+    ):
+        capped = np.minimum(square, most * np.maximum(held, _TINY))
+        gained += sign * (
+            np.log(np.maximum(held, _TINY)) + np.minimum(square / np.maximum(held, _TINY), 16.0)
+        )
+        moved = held + (capped - held) / (counted + prior)
+        held[:] = np.where(judged, np.maximum(moved, least), held)
+    gained += np.log(unknown) - np.log(unknown + step.leverage)
+    memory = np.minimum(np.maximum(state.memory + gained / 2, _LEAST_MEMORY), _MOST_MEMORY)
+    state.memory[:] = np.where(judged, memory, state.memory)
     state.scale_points[:] = np.where(judged, counted, state.scale_points)
     fade = np.where(judged, 1 - 1 / MEMORY, 1.0)
     limit = 5 + 3 * skew
@@ -348,7 +387,9 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
 
 def _learn_dispersion(kind: Kind, state: State, step: Step, skew: Array) -> None:
     d = step.dispersion
-    square = np.minimum(step.innovation**2 * d / step.unknown, (25 + 5 * skew * skew) * d)
+    innovation = (step.residual - step.remembered) / step.spread
+    unknown = 1 + step.leverage + step.level_unknown
+    square = np.minimum(innovation**2 * d / unknown, (25 + 5 * skew * skew) * d)
     begun = state.points >= 1
     size = step.size
     fade = np.where(begun, 1 - 1 / MEMORY, 1.0)
@@ -375,4 +416,16 @@ def _learn_level(kind: Kind, state: State, step: Step, off: Array, skew: Array, 
     begun = state.points >= 1
     points = np.where(begun, np.minimum(state.variance_points + 1, float(MEMORY)), state.variance_points)
     state.variance_points[:] = points
+    before = np.maximum(state.variance, _still(kind, state))
     state.variance += np.where(begun, (square - state.variance) / np.maximum(points, 1.0), 0.0)
+    if kind not in COUNTED:
+        _keep_noise(kind, state, before)
+
+
+def _keep_noise(kind: Kind, state: State, before: Array) -> None:
+    """The variance about a level that wanders comes and goes; that of the innovations need not."""
+    judged = state.points > FIRST
+    turned = np.where(judged, before / np.maximum(state.variance, _still(kind, state)), 1.0)
+    state.scale2 *= turned
+    state.plain_scale2 *= turned
+    state.lags *= np.sqrt(turned)

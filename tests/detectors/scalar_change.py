@@ -88,9 +88,10 @@ class ScalarChange:
         self.scale2 = 1.0
         self.q = self.q_count = self.o = self.oo = self.qo = 0.0
         self.cubes = self.cube_points = 0.0
-        self.lags = [0.0, 0.0, 0.0]
-        self.b = np.zeros(3)
-        self.P = np.diag([0.1, 0.2, 0.1])
+        self.lags = [0.0, 0.0, 0.0, 0.0]
+        self.b = np.zeros(4)
+        self.P = np.diag([0.1, 0.2, 0.1, 0.1])
+        self.plain2, self.memory = 1.0, 0.0
         self.profile, self.visits = [0.0] * BINS, [0] * BINS
         self.bin, self.bin_sum, self.bin_points, self.profile_mean = -1, 0.0, 0, 0.0
         self.sxy = self.sxx = self.noise = self.gain = 0.0
@@ -126,6 +127,9 @@ class ScalarChange:
         keep = remembered(self.windows)
         if sum(v > 0 for v in self.visits) >= BINS and not self.seasoned:
             self.seasoned, keep = True, keep * 0.2
+            for channel in self.channels:
+                if channel.slow:
+                    channel.evidence = channel.peak = 0.0
         self.windows = 0
         for channel in self.channels:
             channel.watched *= keep
@@ -215,7 +219,9 @@ class ScalarChange:
         r = (y - f) / sd
         lags = np.array(self.lags)
         slopes = self.P @ lags
-        leverage, lagged = float(lags @ slopes), float(self.b @ lags)
+        leverage, remembered = float(lags @ slopes), float(self.b @ lags)
+        trust = 1 / (1 + math.exp(4 - self.memory))
+        lagged = trust * remembered
         floor, spread = 0.2 + 0.8 * min(1.0, 0.5 * abs(self.skew)), 1.0
         if kind is Kind.RATE:
             spread = math.sqrt(max(share + lagged * sd, floor * share) / share)
@@ -223,11 +229,13 @@ class ScalarChange:
             p = min(max(share + lagged * sd, floor * share), 1 - floor * (1 - share))
             spread = math.sqrt(p * (1 - p) / (share * (1 - share)))
         worth = n / d if kind is Kind.RATIO else 1.0
-        unknown = 1 + leverage + (worth / self.weight if self.weight else 1.0)
+        fresh = worth / self.weight if self.weight else 1.0
+        unknown = 1 + trust * trust * leverage + fresh
         e = (r - lagged) / spread
         z = 0.0
         if self.points >= 8:
-            t, freedom = e / math.sqrt(max(self.scale2 * unknown, 1e-12)), max(self.scale_points - 2, 1.0)
+            scale2 = self.plain2 + trust * (self.scale2 - self.plain2)
+            t, freedom = e / math.sqrt(max(scale2 * unknown, 1e-12)), max(self.scale_points - 2, 1.0)
             z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
             z = math.copysign(z, t)
         events = self.weight * share * (1 - share) if kind is Kind.RATIO else self.weight * share / d
@@ -244,23 +252,22 @@ class ScalarChange:
             size,
             worth,
             r,
-            lagged,
+            remembered,
             spread,
             leverage,
             slopes,
-            unknown,
-            e,
+            fresh,
             z,
         )
         odd = (self.held or not ready) and abs(z) > 5 + 3 * abs(self.skew)
         expected = f + lagged * sd
-        judgement = self.judge(z, start_ms, self.shown(expected), known=known, ready=ready)
+        judgement = self.judge(z, start_ms, self.shown(expected), ready=ready)
         self.skip = odd or judgement.alarm
         bound = 0.0 if odd else (5 + 2 * abs(self.skew)) * math.sqrt(self.scale2) * spread
         if self.points >= 7:
             kept = lagged + min(max(r - lagged, -bound), bound)
-            fast, slow = self.lags[1], self.lags[2]
-            self.lags = [kept, fast + 0.25 * (kept - fast), slow + 0.04 * (kept - slow)]
+            rates = (1.0, 0.25, 0.08, 0.02)
+            self.lags = [lag + rate * (kept - lag) for lag, rate in zip(self.lags, rates, strict=True)]
         return judgement
 
     def shown(self, y: float) -> float:
@@ -276,7 +283,7 @@ class ScalarChange:
     # Evidence
     # --------------------------------------------------------------------------------------------------
 
-    def judge(self, z: float, start_ms: int, expected: float, *, known: bool, ready: bool) -> Judgement:
+    def judge(self, z: float, start_ms: int, expected: float, *, ready: bool) -> Judgement:
         extra = 0.0 if ready else 12.0
         self.ended: list[tuple[Channel, float]] = []
         loud, strongest, best, hit, over, share = False, self.channels[0], -1.0, None, 0.0, 0.0
@@ -284,7 +291,11 @@ class ScalarChange:
             if channel.evidence <= 0:
                 channel.onset = start_ms
             gain = channel.gain(z)
-            now = max(0.0, channel.evidence + gain) if known or not channel.slow else 0.0
+            now = max(0.0, channel.evidence + gain)
+            if channel.slow and not self.seasoned:
+                self.dream(channel, now, extra)
+                best = max(best, 0.0)
+                continue
             if now / (channel.limit + extra) > best:
                 strongest, best = channel, now / (channel.limit + extra)
             if self.held:
@@ -302,17 +313,30 @@ class ScalarChange:
         since = strongest.onset if best > 0 else start_ms
         if hit is not None:
             since = hit.onset
-            self.spend(hit, known=known)
+            self.spend(hit)
         return Judgement(
             best, expected, hit is not None, loud, hit is not None and share < 0.5, since, not ready
         )
 
-    def spend(self, hit: Channel, *, known: bool) -> None:
+    def dream(self, channel: Channel, now: float, extra: float) -> None:
+        """A slow channel on the first day: its tail is learnt, and what would be an alarm is cut off."""
+        if self.held:
+            channel.evidence = channel.peak = 0.0
+            return
+        channel.evidence, channel.peak = now, max(channel.peak, now)
+        if now > channel.limit + extra:
+            channel.count(channel.peak - channel.floor, seen=False)
+            channel.evidence = channel.peak = 0.0
+        elif now <= 0:
+            self.ended.append((channel, channel.peak - channel.floor))
+            channel.peak = 0.0
+
+    def spend(self, hit: Channel) -> None:
         self.cut = [*self.ended, *((c, c.peak - c.floor) for c in self.channels if c.peak)]
         self.hit = hit
         self.count_cut(1)
         for channel in self.channels:
-            channel.watched += known or not channel.slow
+            channel.watched += 1
             channel.evidence = channel.peak = 0.0
 
     def count_cut(self, times: int) -> None:
@@ -342,12 +366,11 @@ class ScalarChange:
             size,
             worth,
             r,
-            lagged,
+            remembered,
             spread,
             leverage,
             slopes,
-            unknown,
-            e,
+            fresh,
             z,
         ) = self.step
         skew, s2, fade = abs(self.skew), self.scale2, 1 - 1 / MEMORY
@@ -355,19 +378,26 @@ class ScalarChange:
             self.noise = (variance * d if self.counted else self.variance) * s2
             bound = 4 * math.sqrt(s2)
             q = 1 / (s2 + leverage)
-            self.b = self.b + slopes * (min(max((r - lagged) / spread, -bound), bound) * q)
+            error = (r - remembered) / spread
+            self.b = self.b + slopes * (min(max(error, -bound), bound) * q)
             self.P = self.P - np.outer(slopes, slopes) * q
             self.scale_points = min(self.scale_points + 1, MEMORY)
             prior = 10 + 50 * skew**2 if self.counted else 0.0
-            square = min(e * e / unknown, (25 + 5 * skew**2) * s2)
-            self.scale2 = max(
-                s2 + (square - s2) / (self.scale_points + prior), 1e-12 if self.counted else 1e-4
-            )
+            most, least = 25 + 5 * skew**2, 1e-12 if self.counted else 1e-4
+            unknown, plain2 = 1 + fresh, self.plain2
+            square, plain = error * error / (unknown + leverage), r * r / unknown
+            gained = math.log(plain2 * unknown / (s2 * (unknown + leverage)))
+            gained += min(plain / plain2, 16.0) - min(square / s2, 16.0)
+            self.memory = min(max(self.memory + gained / 2, -4.0), 12.0)
+            worth2 = self.scale_points + prior
+            self.scale2 = max(s2 + (min(square, most * s2) - s2) / worth2, least)
+            self.plain2 = max(plain2 + (min(plain, most * plain2) - plain2) / worth2, least)
             limit = 5 + 3 * skew
             self.cubes = self.cubes * fade + min(max(z, -limit), limit) ** 3
             self.cube_points = self.cube_points * fade + 1
         if self.counted and self.points >= 1:
-            square = min(e * e * d / unknown, (25 + 5 * skew**2) * d)
+            error = (r - remembered) / spread
+            square = min(error * error * d / (1 + leverage + fresh), (25 + 5 * skew**2) * d)
             self.q, self.q_count = self.q * fade + square, self.q_count * fade + 1
             self.o, self.oo = self.o * fade + size, self.oo * fade + size * size
             self.qo = self.qo * fade + square * size
@@ -381,7 +411,7 @@ class ScalarChange:
         for channel, excess in self.ended:
             channel.count(excess, seen=True)
         for channel in self.channels:
-            channel.watched += (known or not channel.slow) and not self.held
+            channel.watched += not self.held
         self.points += 1
         if self.points <= 120 and self.points % 8 == 0:
             self.tune()
@@ -400,4 +430,9 @@ class ScalarChange:
         self.level += worth / self.weight * off
         if self.points:
             self.variance_points = min(self.variance_points + 1, MEMORY)
+            before = max(self.variance, self.still())
             self.variance += (square - self.variance) / self.variance_points
+            if not self.counted and self.points > 8:
+                turned = before / max(self.variance, self.still())
+                self.scale2, self.plain2 = self.scale2 * turned, self.plain2 * turned
+                self.lags = [lag * math.sqrt(turned) for lag in self.lags]
