@@ -308,6 +308,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         reasons: reasons of the invalid records at the root stage and their shares in [0, 1], commonest first.
             They may quote users' data, so they stand in no sentence: each sink shows them only if it is
             allowed to.
+        moved: feature, label or interval, its share before and its share now in [0, 1]: what moved most in
+            the features of the root stage, new labels first. It is shown as the reasons are.
     """
 
     id: str
@@ -335,6 +337,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     second: str = ""
     cost: str = ""
     reasons: tuple[tuple[str, float], ...] = ()
+    moved: tuple[tuple[str, str, float, float], ...] = ()
 
     @property
     def title(self) -> str:

@@ -63,6 +63,8 @@ ADOPTED_WINDOWS = 720
 """What has lasted so long is the new normal."""
 
 _LINES = 5
+_MOVED = 2
+"""Labels or intervals of one feature that are told."""
 _BENIGN = 0.5
 _FULLER = 1.25
 _CALMED = 2
@@ -248,7 +250,7 @@ class Incidents:
             window_ms=present.history.window_ms,
             preliminary=not case.settled,
             severity=_severity(case.cause, diagnosis),
-            **_parts(told),
+            **_parts(told, present),
         )
         case.incident = incident
         acts.remember(self._state, incident.id, case.cause)
@@ -306,7 +308,7 @@ class Incidents:
             windows=present.age(case),
             preliminary=False,
             severity=_severity(case.cause, diagnosis),
-            **_parts(told),
+            **_parts(told, present),
         )
         acts.remember(self._state, incident.id, case.cause)
         return self._updated(case, present, incident, reply)
@@ -418,8 +420,8 @@ def _severity(cause: str, diagnosis: Diagnosis) -> Literal["degraded", "tripped"
     return CAUSES[cause].severity if diagnosis.cause_probability >= SURE else "degraded"
 
 
-def _parts(told: Told) -> dict[str, Any]:
-    """What a diagnosis sets of an incident."""
+def _parts(told: Told, present: Present) -> dict[str, Any]:
+    """What a diagnosis, and the window that it is told with, set of an incident."""
     return {
         "stage": told.stage,
         "cause": told.cause,
@@ -434,7 +436,13 @@ def _parts(told: Told) -> dict[str, Any]:
         "version_line": told.version_line,
         "second": told.second,
         "reasons": told.reasons,
+        "moved": _moved(told, present),
     }
+
+
+def _moved(told: Told, present: Present) -> tuple[tuple[str, str, float, float], ...]:
+    features = present.window.moved.get(told.stage, {})
+    return tuple((name, *one) for name, moved in sorted(features.items()) for one in moved[:_MOVED])[:_LINES]
 
 
 def _said(lines: Sequence[Evidence]) -> str:

@@ -278,6 +278,22 @@ class Judge:
                     found.setdefault(keys[row].stage, {})[keys[row].label] = value
         return found
 
+    def moved(self) -> dict[str, dict[str, list[tuple[str, float, float]]]]:
+        """Stage -> feature -> what moved in it, of features that raised an alarm or are loud."""
+        found: dict[str, dict[str, list[tuple[str, float, float]]]] = {}
+        for key in sorted({alarm.key for alarm in self.alarms} | self.loud):
+            if self.table.kind(key) is not Kind.DISTRIBUTION:
+                continue
+            row = self.table.row(key)
+            for seat in self._seats[Kind.DISTRIBUTION]:
+                moved = getattr(seat.bank, "moved", None)
+                if moved is not None and row in seat:
+                    told = moved(int(seat.places([row])[0]))
+                    found.setdefault(key.stage, {})[key.label] = [
+                        (str(w), float(a), float(b)) for w, a, b in told
+                    ]
+        return found
+
     # -- state
 
     def snapshot(self) -> dict[str, Any]:

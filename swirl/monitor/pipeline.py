@@ -268,7 +268,7 @@ class PipelineMonitor:
         for kind in self._judge.judge(measured, start, exposure, whole=whole):
             judged.append(kind)
             yield
-        now.drift = self._judge.standardised_drift()
+        now.drift, now.moved = self._judge.standardised_drift(), self._judge.moved()
         columns = Columns.of(judged).with_shown(now, self._definition, exposure)
         yield
         if self._definition.limits:

@@ -139,7 +139,25 @@ def possible(incident: Incident, most: int = 3) -> str:
 
 
 def reasons(incident: Incident, most: int = 3) -> str:
-    """The reasons of the invalid records: ``"99.7 % give the reason “text missing”."``, or ``""``."""
+    """What users' data say of it, as sentences, or ``""``.
+
+    The reasons of the invalid records, ``"99.7 % give the reason “text missing”."``, and what moved in a
+    feature, ``"currency has a new value “EUR2” (12 %)."``.
+    """
+    return " ".join(part for part in (_given(incident, most), *map(_moved, incident.moved[:most])) if part)
+
+
+def _moved(moved: tuple[str, str, float, float]) -> str:
+    feature, what, before, now = moved
+    name, value = plain(feature), f"“{plain(what)}”"
+    if before <= 0:
+        return f"{name} has a new value {value} ({_percent(now)})."
+    if now <= 0:
+        return f"{name} has no {value} any more ({_percent(before)} before)."
+    return f"{name} is {value} in {_percent(now)}, usually {_percent(before)}."
+
+
+def _given(incident: Incident, most: int) -> str:
     told = [(_percent(share), f"“{plain(name)}”") for name, share in incident.reasons[:most]]
     if not told:
         return ""
