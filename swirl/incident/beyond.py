@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swirl.effect import Rival, SeriesKey
-from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
+from swirl.incident.causes import CHANCE, UNKNOWN, called, words_of
 from swirl.incident.onset import residual_key
 from swirl.incident.text import Told
 
@@ -55,7 +55,7 @@ def _told(
         cause=cause,
         stage=stage,
         sentence=sentence,
-        look_first=CAUSES[UNKNOWN].look.format(stage=where),
+        look_first=called(cause).look.format(stage=where),
         evidence=(),
         follows=(),
         posterior=0.0,

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CAUSES", "CHANCE", "FACTORS", "ROLES", "UNKNOWN", "UNTOUCHED", "Cause", "words_of"]
+__all__ = ["CAUSES", "CHANCE", "FACTORS", "ROLES", "UNKNOWN", "UNTOUCHED", "Cause", "called", "words_of"]
 
 UNTOUCHED = 0.003
 """Chance, each direction, that a series which a cause does not touch is beyond reason all the same. So one
@@ -208,6 +208,15 @@ CAUSES: dict[str, Cause] = {
         severity="degraded",
         look="at {source}: a backlog or a clock. The records are fine, but old.",
     ),
+    # A series left its versioned baseline by small steps over days, and every day looked like the last one:
+    # no window shows it, so it is told by :mod:`swirl.baseline` and never weighed.
+    "creeping": Cause(
+        "slow creep",
+        ramp=0.9,
+        severity="degraded",
+        look="at what {stage} has learnt or taken in since, day by day: each day alone looks as usual.",
+        signs=False,
+    ),
     "blind": Cause(
         "monitoring blind",
         severity="degraded",
@@ -239,3 +248,13 @@ def words_of(cause: str) -> str:
         ('data pipeline broken', 'bad deployment')
     """
     return CAUSES[cause].words
+
+
+def called(words: str) -> Cause:
+    """The row of the cause that a person reads under these words; that of the unknown one if there is none.
+
+    Example:
+        >>> called("slow creep").severity, called("limit exceeded") is CAUSES[UNKNOWN]
+        ('degraded', True)
+    """
+    return next((cause for cause in CAUSES.values() if cause.words == words), CAUSES[UNKNOWN])

@@ -50,7 +50,7 @@ class Diagnosis:
         cause_probability, stage_probability: their sums over stages and over causes.
         benign: probability that nobody needs to be told: chance, or traffic.
         hypotheses: by (cause, stage).
-        z: sigmas per series.
+        z: sigmas per series, and of the newest version of a stage against the others.
         residuals: the series and what they are made of.
         second: another fault beside the first, if it explains more than it costs.
     """
@@ -133,7 +133,7 @@ def _conclude(reasoning: Reasoning) -> Diagnosis:
         stage_probability=stages[stage],
         benign=sum(p for c, p in causes.items() if CAUSES[c].benign),
         hypotheses=hypotheses,
-        z=reasoning.z,
+        z=reasoning.z | reasoning.contrasts,
         residuals=reasoning.r,
         second=_second(hypotheses, best, len(reasoning.graph.stages)),
     )

@@ -79,6 +79,8 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     "latency_p50": numbers.seconds,
     "lag": numbers.seconds,
     "emitters": numbers.amount,
+    "version_contrast": numbers.ratio,
+    "version_latency": numbers.seconds,
 }
 
 

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from swirl.incident.residuals import Residuals
 
-__all__ = ["LOUD", "Hypothesis", "Reasoning"]
+__all__ = ["LOUD", "SIGNIFICANT", "Hypothesis", "Reasoning", "contrast_key"]
 
 SIGNIFICANT = 3.0
+"""Sigmas below which a series is taken for unmoved where its own movement is asked for."""
+
 LOUD = 4.5
 """Sigmas from which a series is beyond what chance may do to the loudest of many."""
 
@@ -63,6 +65,11 @@ def _role_nats(role: str, z: float) -> float:
     return log(rises * exp(log_evidence(z)) + 1 - rises - falls + falls * exp(log_evidence(-z)))
 
 
+def contrast_key(stage: str) -> SeriesKey:
+    """Under which the versions of a stage stand side by side."""
+    return SeriesKey(stage, "version_contrast")
+
+
 class Reasoning:
     """One diagnosis under way: :meth:`run` fills ``hypotheses`` and ``z``.
 
@@ -79,6 +86,7 @@ class Reasoning:
         self.hypotheses: dict[tuple[str, str], Hypothesis] = {}
         self.shapes: dict[SeriesKey, float] = {}
         self.versions: dict[str, VersionEvidence | None] = {}
+        self.contrasts: dict[SeriesKey, float] = {}
         self.silent = [s for s in self.graph.stages if residuals.alive[s] < 0.99]
 
     def run(self) -> Generator[None, None, None]:
@@ -88,7 +96,10 @@ class Reasoning:
             yield
         self.sources = [s for s in self.graph.sources if SeriesKey(s, "records") in self.inputs]
         for stage in self.graph.stages:
-            self.versions[stage] = version_evidence(self.r, stage) if self.r.series else None
+            found = version_evidence(self.r, stage) if self.r.series else None
+            self.versions[stage] = found
+            if found is not None:
+                self.contrasts[contrast_key(stage)] = found.contrast.z if found.contrast is not None else 0.0
             yield
         for name, cause in CAUSES.items():
             if cause.signs:
@@ -186,7 +197,9 @@ class Reasoning:
         self._fit_magnitudes(name, stage, gains)
         extras["switches"] = -log(2) * len({k.metric for k in gains if k.stage not in (stage, "")})
         if version is not None:
-            extras["version"] = version.nats
+            extras["version"] = version.timing
+            if version.contrast is not None:
+                gains[contrast_key(stage)] = version.side_by_side
         if name == "source_doubled":
             self._corroborate(stage, gains, extras)
         extras["onset"] = self._onset(cause, gains)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swirl.contrast import latency_floor
 from swirl.effect import SeriesKey
 from swirl.incident.graph import Graph
 from swirl.incident.series import FEWEST_WINDOWS, Level, Ratio, Series, Span, Tied
@@ -24,20 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "BASELINE",
     "LAG_FLOOR_MS",
-    "LATENCY_FLOOR",
-    "LATENCY_FLOOR_SECONDS",
     "Residuals",
     "collect",
-    "latency_floor",
     "span_of",
 ]
 
 BASELINE = 96
 """Baseline windows that are used at most."""
-
-LATENCY_FLOOR = 0.2
-LATENCY_FLOOR_SECONDS = 0.001
-"""Latency counts as changed from 20 % and 1 ms on: machines are noisy, and nobody waits for less."""
 
 LAG_FLOOR_MS = 1000.0
 """Lag counts as changed from 1 s on."""
@@ -322,19 +316,6 @@ def _latency(found: Residuals, stage: str) -> Generator[None, None, None]:
     level = Level(x, found.span, floor=0.02, widen=widen, least=least, usual=model.centre)
     found.series[SeriesKey(stage, "latency_p50")] = level
     yield
-
-
-def latency_floor(usual: float) -> tuple[float, float]:
-    """The smallest falls and rises of ln latency that count, given the usual latency in seconds.
-
-    Example:
-        >>> [round(x, 2) for x in latency_floor(0.010)]
-        [0.22, 0.18]
-        >>> latency_floor(5e-6)[0]
-        inf
-    """
-    share = max(LATENCY_FLOOR, LATENCY_FLOOR_SECONDS / usual)
-    return (-log(1 - share) if share < 1 else float("inf")), log(1 + share)
 
 
 def _custom(found: Residuals, stage: str) -> Generator[None, None, None]:

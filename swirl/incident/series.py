@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from swirl.contrast import deviance_root
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,6 @@ __all__ = [
     "Span",
     "Tied",
     "autocorrelation",
-    "deviance_root",
     "log_evidence",
     "pooling",
 ]
@@ -90,23 +91,8 @@ def log_evidence(z: float) -> float:
     return min(z * z / 2 - 2.5, CAP) if z > 2.24 else max(4 * (z - 2.24), -9.0)
 
 
-def deviance_root(k: NDArray[np.float64], n: NDArray[np.float64], r: float) -> NDArray[np.float64]:
-    """Signed root of the binomial deviance with continuity correction: a z that stays right at small counts.
-
-    Example:
-        >>> deviance_root(np.array([0.0, 50.0]), np.array([20.0, 100.0]), 0.1).round(2)
-        array([-1.32, 10.  ])
-    """
-    mean = n * r
-    k = np.where(k > mean, np.maximum(k - 0.5, mean), np.minimum(k + 0.5, mean))
-    hit = np.where(k > 0, k * np.log(np.maximum(k, 1e-9) / np.maximum(mean, 1e-9)), 0.0)
-    miss = np.where(n > k, (n - k) * np.log(np.maximum(n - k, 1e-9) / np.maximum(n - mean, 1e-9)), 0.0)
-    found: NDArray[np.float64] = np.sign(k - mean) * np.sqrt(np.maximum(2 * (hit + miss), 0.0))
-    return found
-
-
 def _root(k: float, n: float, r: float) -> float:
-    """The same for one count."""
+    """:func:`swirl.contrast.deviance_root` of one count."""
     mean = n * r
     k = max(k - 0.5, mean) if k > mean else min(k + 0.5, mean)
     hit = k * log(k / max(mean, 1e-9)) if k > 0 else 0.0

@@ -12,7 +12,7 @@ from swirl.effect import Evidence, Rival, SeriesKey
 from swirl.incident import numbers
 from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
 from swirl.incident.figures import Figure, evidence_of, figure_of, name_of, recent, value_of
-from swirl.incident.hypotheses import LOUD, Hypothesis
+from swirl.incident.hypotheses import LOUD, SIGNIFICANT, Hypothesis, contrast_key
 from swirl.incident.series import Level
 from swirl.incident.versions import deployment_of
 from swirl.residual import total
@@ -32,6 +32,10 @@ _WORTH_TELLING = 0.02
 """A rival from this posterior on is told even if the reason is not new, or if it is benign."""
 _CONSEQUENCE = 0.2
 """Change of a user's own count from which it is told though its ratio did not move."""
+_SIDE_BY_SIDE = 5.0
+"""Sigmas from which the difference of two versions is told."""
+_TAKEN_OVER = 0.9
+"""Share of the records from which a new version has replaced the one before."""
 _FOLLOWS = 0.1
 """ln change of a stage's input from which it counts as suffering."""
 
@@ -93,7 +97,7 @@ class _Telling:
 
     def told(self) -> Told:
         keys = self.keys()
-        moved = self.lines(keys)
+        moved = [*self.beside(), *self.lines(keys)][:_LINES]
         moved += self.consequences({line.name for line in moved})[: _LINES - len(moved)]
         quiet = self.quiet_lines(keys)
         evidence = [*moved, *quiet]
@@ -143,7 +147,7 @@ class _Telling:
 
     def keys(self) -> list[SeriesKey]:
         """The series that are shown: the root's first, then what follows downstream, at most four."""
-        keys = self.explained()
+        keys = [k for k in self.explained() if k.metric != "version_contrast"]
         own = sorted((k for k in keys if self.is_root(k)), key=self.order)
         rest = [k for k in keys if not self.is_root(k)]
         below = set(self.r.graph.descendants.get(self.stage, ()))
@@ -178,6 +182,23 @@ class _Telling:
             now = value_of(figure, recent(evidence, thin) if thin else evidence[-1:], self.window_ms)
         onset = self.r.evidence[0].start_ms
         return evidence_of(figure, usual, now, root=self.is_root(key), onset_ms=onset)
+
+    def beside(self) -> list[Evidence]:
+        """The two versions side by side, where the stage as a whole hardly shows what one of them does."""
+        version = self.hypothesis.version
+        if self.cause != "bad_deployment" or version is None or version.contrast is None:
+            return []
+        contrast, deployment = version.contrast, version.deployment
+        whole = self.d.z.get(SeriesKey(self.stage, contrast.metric), 0.0)
+        if abs(contrast.z) <= _SIDE_BY_SIDE or abs(whole) > LOUD:
+            return []
+        key = SeriesKey(self.stage, contrast.metric)
+        name = figure_of(key, contrast.label, self.r.definition).name
+        metric = "version_latency" if contrast.metric == "latency_p50" else "version_contrast"
+        pair = f"{name}, {deployment.version} beside {deployment.before}"
+        figure = Figure(self.stage, metric, f"{contrast.metric}:{contrast.label}", pair)
+        onset = self.r.evidence[0].start_ms
+        return [evidence_of(figure, contrast.old, contrast.new, root=True, onset_ms=onset)]
 
     def lines(self, keys: list[SeriesKey]) -> list[Evidence]:
         """The figures that moved."""
@@ -239,6 +260,8 @@ class _Telling:
         """Stage, verb, number now, usual number."""
         if not evidence:
             return f"{self.where} is not as usual."
+        if evidence[0].metric in ("version_contrast", "version_latency"):
+            return self.sentence_of_versions(evidence[0])
         said = _phrase(evidence[0])
         if self.cause == UNKNOWN:
             pairs = [p for p in self.d.posterior.items() if p[0][0] not in (UNKNOWN, CHANCE)][:2]
@@ -248,6 +271,15 @@ class _Telling:
         if self.cause == "bad_deployment" and version is not None:
             return f"{said}, since {version.deployment.version} went out."
         return said + _ENDINGS.get(self.cause, "") + "."
+
+    def sentence_of_versions(self, line: Evidence) -> str:
+        """What the new version does, and what the old one does in the same windows."""
+        version = self.hypothesis.version
+        assert version is not None
+        new, old = version.deployment.version, version.deployment.before
+        metric, _, label = line.label.partition(":")
+        does = _DOES.get(metric, "has {now} {label}").format(now=line.now, label=label)
+        return f"{self.where} {new} {does}, {old} {line.usual} side by side."
 
     def look_first(self) -> str:
         parents = self.r.graph.parents.get(self.stage, [])
@@ -268,7 +300,7 @@ class _Telling:
             self.cause != "bad_deployment"
             or version is None
             or version.contrast is None
-            or abs(version.contrast.z) <= 5
+            or abs(version.contrast.z) <= _SIDE_BY_SIDE
         ):
             return ""
         contrast, deployment = version.contrast, version.deployment
@@ -292,7 +324,7 @@ class _Telling:
         version = self.hypothesis.version
         if self.cause == "bad_deployment" and version is not None:
             d = version.deployment
-            beside = d.share[self.r.span.stop - 1] < 0.9
+            beside = d.share[self.r.span.stop - 1] < _TAKEN_OVER
             how = "runs beside" if beside else "replaced"
             return (
                 f"{d.version} {how} {d.before} {'since' if beside else 'at'} {numbers.clock(d.since_ms)} UTC"
@@ -300,12 +332,24 @@ class _Telling:
         for stage in self.r.graph.stages:
             deployment = deployment_of(self.r, stage)
             if deployment is not None:
-                change = f"{stage} {deployment.version} replaced {deployment.before}"
-                return f"{change} at {numbers.clock(deployment.since_ms)} UTC and is not to blame"
+                beside = deployment.share[self.r.span.stop - 1] < _TAKEN_OVER
+                did = (
+                    f"runs beside {deployment.before} since" if beside else f"replaced {deployment.before} at"
+                )
+                change = f"{stage} {deployment.version} {did} {numbers.clock(deployment.since_ms)} UTC"
+                return f"{change} and {self.cleared(stage)}"
         versions = [
             v for s in [self.stage, *self.r.graph.stages] for v in self.r.evidence[-1].stages.get(s, {}) if v
         ]
         return "version unchanged" if versions else ""
+
+    def cleared(self, stage: str) -> str:
+        """Why a deployment is not to blame."""
+        contrast = self.d.z.get(contrast_key(stage))
+        side_by_side = any(len(w.stages.get(stage, ())) > 1 for w in self.r.evidence)
+        if side_by_side and contrast is not None and abs(contrast) <= SIGNIFICANT:
+            return "changed nothing: both versions do the same side by side"
+        return "is not to blame"
 
     def second(self) -> str:
         if self.d.second is None or self.cause == UNKNOWN:
@@ -355,6 +399,8 @@ class _Telling:
         best = self.hypothesis
         if rival.cause == CHANCE and self.d.z:
             key = max(self.d.z, key=lambda k: abs(self.d.z[k]))
+            if key.metric == "version_contrast":
+                return "the versions differ side by side"
             return f"{self.figure(key).name} is {abs(self.d.z[key]):.0f} sigma away"
         gaps = {
             k: best.gains.get(k, 0.0) - rival.gains.get(k, 0.0) for k in sorted({*best.gains, *rival.gains})
@@ -372,6 +418,8 @@ class _Telling:
         return _EXTRAS.get(other, "less common")
 
     def _why_series(self, key: SeriesKey, rival: Hypothesis) -> str:
+        if key.metric == "version_contrast":
+            return "the versions differ side by side"
         line = self.line(key)
         if key.metric == "emitters":
             return f"only {line.now} of {line.usual} emitters are heard"
@@ -396,6 +444,15 @@ _ENDINGS = {
     "blind": "; whether the others still work cannot be seen",
     "stage_down": "; the stages after it get nothing",
 }
+
+_DOES = {
+    "invalid_ratio": "rejects {now} of its records",
+    "error_ratio": "fails on {now} of its records",
+    "output_ratio": "passes on {now} of its records",
+    "prediction_ratio": "calls {now} of its records {label}",
+    "latency_p50": "takes {now} a record",
+}
+"""What a version does."""
 
 _EXTRAS = {
     "version": "the effect does not follow the version",

@@ -6,15 +6,17 @@ the new version differ from the old one inside the same windows, where everythin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swirl.contrast import counts_of, mantel_haenszel
 from swirl.effect import SeriesKey
 from swirl.history import StageCounts
-from swirl.incident.series import Level, Ratio, Tied, deviance_root
+from swirl.incident.series import Level, Ratio, Tied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from swirl.incident.residuals import Residuals
 
 __all__ = ["Contrast", "Deployment", "VersionEvidence", "deployment_of", "version_evidence"]
-
-LEAST_RECORDS = 30
-"""Records of each version below which the two are not compared."""
 
 TIMING = 3.0
 """ln 20: that a fault and a deployment coincide is never counted rarer than 1 in 20."""
@@ -143,18 +142,24 @@ def version_evidence(found: Residuals, stage: str) -> VersionEvidence | None:
         contrast = None
     side = 0.0
     if contrast is not None:
-        side = min(max((contrast.z**2 - contrast.z_old**2) / 2, -SIDE_BY_SIDE), SIDE_BY_SIDE)
+        # The loudest of several has to pay for the choice: Bonferroni's correction to first order.
+        choice = 2 * log(len(contrasts))
+        differs, old_moved = (max(z * z - choice, 0.0) for z in (contrast.z, contrast.z_old))
+        side = min(max((differs - old_moved) / 2, -SIDE_BY_SIDE), SIDE_BY_SIDE)
     return VersionEvidence(deployment, _timing(found, stage, deployment), side, contrast)
 
 
-COMPARED = ("invalid_ratio", "error_ratio", "output_ratio", "prediction_ratio", "latency_p50")
+OWN = ("invalid_ratio", "error_ratio", "output_ratio", "prediction_ratio", "latency_p50")
+COMPARED = (*OWN, "ratio")
+_Pairs = list[tuple[list[StageCounts], StageCounts]]
+_Read = Callable[[StageCounts], tuple[float, float]]
 
 
 def _timing(found: Residuals, stage: str, deployment: Deployment) -> float:
     """Does the effect follow the new version's share as well as it follows any free change point?"""
     own = [
         (sigmas, s)
-        for m in COMPARED
+        for m in OWN
         if (s := found.series.get(SeriesKey(stage, m))) is not None and (sigmas := s.z()) is not None
     ]
     if not own:
@@ -195,8 +200,9 @@ def _contrasts(found: Residuals, stage: str, deployment: Deployment) -> Iterator
         members = series.members if isinstance(series, Tied) else [series]
         for member in members:
             contrast = None
-            if isinstance(member, Ratio):
-                contrast = _compare_ratio(metric, member, pairs)
+            read = _reader(found, stage, metric, member.label) if isinstance(member, Ratio) else None
+            if isinstance(member, Ratio) and read is not None:
+                contrast = _compare_ratio(metric, member, pairs, read)
             elif isinstance(member, Level) and metric == "latency_p50":
                 contrast = _compare_latency(member, pairs)
             if contrast is not None:
@@ -206,42 +212,23 @@ def _contrasts(found: Residuals, stage: str, deployment: Deployment) -> Iterator
 _NOTHING = StageCounts()
 
 
-def _counts(metric: str, label: str, c: StageCounts) -> tuple[float, float]:
-    if metric == "invalid_ratio":
-        return c.invalid, c.records
-    if metric == "error_ratio":
-        return c.errors, c.records - c.invalid
-    if metric == "output_ratio":
-        return c.out, c.handled
-    return c.labels.get(label, 0), c.predictions
-
-
-def _compare_ratio(
-    metric: str, series: Ratio, pairs: list[tuple[list[StageCounts], StageCounts]]
-) -> Contrast | None:
-    """Mantel and Haenszel (1959) inside each window, as a deviance: no season and no mixing can fake it."""
+def _compare_ratio(metric: str, series: Ratio, pairs: _Pairs, read: _Read) -> Contrast | None:
+    """New against old in the same windows, and old against the baseline."""
     table = np.zeros((2, 2, len(pairs)))
     for column, (old, new) in enumerate(pairs):
         for part in old:
-            table[0, :, column] += _counts(metric, series.label, part)
-        table[1, :, column] = _counts(metric, series.label, new)
-    k, n = table[:, 0], table[:, 1]
-    k = np.minimum(k, n)
-    old_n, new_n = float(n[0].sum()), float(n[1].sum())
-    if min(old_n, new_n) < LEAST_RECORDS:
+            table[0, :, column] += read(part)
+        table[1, :, column] = read(new)
+    n = table[:, 1]
+    k = np.clip(table[:, 0], 0.0, n)
+    found = mantel_haenszel(k, n)
+    if found is None:
         return None
-    both = np.maximum(n.sum(0), 1)
-    p = k.sum(0) / both
-    half = n[0] * n[1] / both
-    difference = float((k[1] - n[1] * p).sum())
-    variance = max(float((half * p * (1 - p)).sum()), 1e-9)
-    expected = max(float((n[1] * p).sum()), 1e-9)
-    rate = min(expected / new_n, 1 - 1e-12)
-    root = float(deviance_root(np.array([k[1].sum()]), np.array([new_n]), rate)[0])
-    z = root * sqrt(expected * (1 - rate) / variance / (1 + 1e-4 * variance))
+    z, difference = found
+    old_n, new_n = float(n[0].sum()), float(n[1].sum())
     z_old = series.sigmas(float(k[0].sum()), old_n)
     effect = float(k.sum()) - float(n.sum()) * series.usual
-    explained = new_n * difference / max(float(half.sum()), 1e-9) / effect if abs(effect) > 1e-9 else 0.0
+    explained = new_n * difference / effect if abs(effect) > 1e-9 else 0.0
     new_value, old_value = float(k[1].sum()) / new_n, float(k[0].sum()) / old_n
     windows = int(np.sum((n[0] > 0) & (n[1] > 0)))
     return Contrast(
@@ -249,7 +236,18 @@ def _compare_ratio(
     )
 
 
-def _compare_latency(series: Level, pairs: list[tuple[list[StageCounts], StageCounts]]) -> Contrast | None:
+def _reader(found: Residuals, stage: str, metric: str, label: str) -> _Read | None:
+    """How a ratio is read from the counts of one version; None where another stage counts a part of it."""
+    if metric != "ratio":
+        return lambda c: counts_of(metric, label, c)
+    own = next((r for r in found.definition.ratios if r.name == label), None)
+    if own is None or not own.numerator[0] == own.denominator[0] == stage:
+        return None
+    top, bottom = own.numerator[1], own.denominator[1]
+    return lambda c: (c.counter(top), c.counter(bottom))
+
+
+def _compare_latency(series: Level, pairs: _Pairs) -> Contrast | None:
     """The ln latency of new less old, window by window, weighted by what each mean is worth."""
     rows = [
         (row, new)

@@ -46,6 +46,7 @@ class Second:
         factor: on the traffic.
         emitters: of every stage.
         clicked: factor on the clicks per ad.
+        shifted: change of the share of positive predictions.
     """
 
     broken: float = 0.0
@@ -57,6 +58,7 @@ class Second:
     latency: float = 3e-6
     emitters: int = 1
     clicked: float = 1.0
+    shifted: float = 0.0
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Ads:
             reasons={k: n for k, n in (("text missing", missing), ("not JSON", odd)) if n},
         )
         # What is left of a broken feed is cut short, and reads as negative.
-        usual = 0.8 - 0.6 * min(second.broken / 0.8, 1)
+        usual = 0.8 - 0.6 * min(second.broken / 0.8, 1) + second.shifted
         new = int(rng.binomial(ingest.out, second.swapped))
         right, swapped = int(rng.binomial(ingest.out - new, usual)), int(rng.binomial(new, 1 - usual))
         parts = {second.version: (ingest.out - new, right), **({NEW: (new, swapped)} if new else {})}

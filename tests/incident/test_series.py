@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from swirl.contrast import latency_floor
 from swirl.effect import SeriesKey
 from swirl.frame import Definition, RatioDefinition, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.graph import Graph
-from swirl.incident.residuals import Residuals, collect, latency_floor
+from swirl.incident.residuals import Residuals, collect
 from swirl.incident.series import CAP, Level, Ratio, Span, Tied, autocorrelation, log_evidence, pooling
 from tests.incident.acts import ORIGIN_MS, SECOND
 from tests.incident.simulator import drain

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from swirl.contrast import LEAST_RECORDS
+from swirl.effect import SeriesKey
 from swirl.history import StageCounts
+from swirl.incident.diagnose import Diagnosis, diagnose
+from swirl.incident.onset import residual_key
 from swirl.incident.residuals import Residuals, collect
-from swirl.incident.versions import LEAST_RECORDS, SIDE_BY_SIDE, TIMING, deployment_of, version_evidence
-from tests.incident.acts import NEW, OLD, SECOND, Ads, Second
+from swirl.incident.text import tell
+from swirl.incident.versions import SIDE_BY_SIDE, TIMING, deployment_of, version_evidence
+from tests.incident.acts import BROKEN, NEW, OLD, SECOND, Ads, Second
 from tests.incident.simulator import drain
 
 
@@ -153,3 +160,72 @@ def test_a_slower_version_is_seen_beyond_the_floor(slower: float, *, told: bool)
     metrics = evidence.contrast.metric if evidence.contrast else ""
     assert (metrics == "latency_p50") is told
     assert (evidence.side_by_side > 0) is told
+
+
+def judged(ads: Ads, windows: int) -> Diagnosis:
+    end = ads.history.windows[-1].start_ms
+    diagnosis: Diagnosis = drain(diagnose(ads.history, end - (windows - 1) * SECOND, end))
+    return diagnosis
+
+
+def test_a_canary_that_hardly_moves_the_whole_is_told_from_the_two_side_by_side() -> None:
+    d = judged(after(*[Second(swapped=0.003)] * 3), 3)
+    assert abs(d.z[SeriesKey("classify", "prediction_ratio")]) < 3
+    assert d.z[SeriesKey("classify", "version_contrast")] < -8
+    assert d.best == ("bad_deployment", "classify")
+    assert d.benign < 0.1
+    text = tell(d, "ads", SECOND, named=True)
+    assert re.fullmatch(
+        rf"classify {NEW} calls 0\.\d\d of its records positive, {OLD} 0\.80 side by side\.", text.sentence
+    )
+    assert text.evidence[0].name == f"positive ratio, {NEW} beside {OLD}"
+    assert (text.evidence[0].metric, text.evidence[0].usual) == ("version_contrast", "0.80")
+    assert residual_key(SeriesKey("classify", "version_contrast", "positive")) in text.covered
+
+
+def split(ads: Ads, second: Second, share: float) -> None:
+    """A second in which both versions took part, and did the same."""
+    window = ads.window(second)
+    whole = window.stages["classify"].pop(OLD)
+    positive = whole.labels["positive"]
+    new_n = int(whole.records * share)
+    new_positive = int(ads.rng.hypergeometric(positive, whole.records - positive, new_n))
+    parts = {NEW: (new_n, new_positive), OLD: (whole.records - new_n, positive - new_positive)}
+    window.stages["classify"] = {
+        version: StageCounts(
+            n,
+            out=n,
+            predictions=n,
+            labels={"positive": k, "negative": n - k},
+            latency=2e-5,
+            latency_spread=0.3,
+        )
+        for version, (n, k) in parts.items()
+    }
+    ads.history.append(window)
+
+
+def test_a_deployment_that_changed_nothing_is_said_to_have_changed_nothing() -> None:
+    ads = after(warm=60)
+    for _ in range(6):
+        split(ads, Second(), 0.5)
+    for _ in range(3):
+        split(ads, BROKEN, 0.5)
+    d = judged(ads, 3)
+    assert d.best == ("data_broken", "ingest")
+    line = tell(d, "ads", SECOND, named=True).version_line
+    assert line.endswith("and changed nothing: both versions do the same side by side")
+    assert NEW in line
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5])
+def test_a_concept_shift_in_all_versions_is_not_blamed_on_a_deployment_of_the_same_hour(share: float) -> None:
+    ads = after(warm=60)
+    for step in range(30):
+        # The world turns within half an hour; the new version comes in the middle of it.
+        second = Second(shifted=-0.25 * (step + 1) / 30)
+        split(ads, second, share if step >= 8 else 0.0)
+    d = judged(ads, 15)
+    assert d.version is None or d.version.side_by_side < 0
+    assert d.cause == "concept_shift"
+    assert d.posterior["bad_deployment", "classify"] < 0.05
