@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from swirl.frame import Definition
 
-__all__ = ["BUILT_IN", "LENGTH", "History", "StageCounts", "WindowCounts"]
+__all__ = ["BUILT_IN", "LENGTH", "History", "SegmentCounts", "StageCounts", "WindowCounts", "segments_of"]
 
 LENGTH = 192
 """How many windows are kept."""
@@ -30,6 +30,20 @@ BUILT_IN = (
     "non_finite",
 )
 """Names of counters that are not the user's own; so is every name with a colon."""
+
+
+class SegmentCounts(msgspec.Struct, array_like=True):
+    """What one version of one stage counted in one window of one segment, such as a country.
+
+    Attributes:
+        records, invalid, errors, predictions, labels: as in :class:`StageCounts`.
+    """
+
+    records: int = 0
+    invalid: int = 0
+    errors: int = 0
+    predictions: int = 0
+    labels: dict[str, int] = {}
 
 
 class StageCounts(msgspec.Struct, omit_defaults=True):
@@ -49,6 +63,7 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
         reasons: invalid records by reason, the five commonest.
         error_types: errors by exception type, the five commonest.
         hook_errors, non_finite: see :class:`swirl.frame.Slice`.
+        segments: the same by segment, of records that have one; see :func:`segments_of`.
     """
 
     records: int = 0
@@ -66,6 +81,7 @@ class StageCounts(msgspec.Struct, omit_defaults=True):
     error_types: dict[str, int] = {}
     hook_errors: int = 0
     non_finite: int = 0
+    segments: dict[str, SegmentCounts] = {}
 
     @property
     def handled(self) -> int:
@@ -113,6 +129,28 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
     lag_ms: int = 0
     whole: bool = True
     normal: bool = True
+
+
+def segments_of(window: WindowCounts, stage: str) -> dict[str, SegmentCounts]:
+    """What all versions of a stage counted by segment in a window."""
+    found: dict[str, SegmentCounts] = {}
+    for _, counts in sorted(window.stages.get(stage, {}).items()):
+        for name, part in counts.segments.items():
+            found[name] = _both(found[name], part) if name in found else part
+    return found
+
+
+def _both(one: SegmentCounts, other: SegmentCounts) -> SegmentCounts:
+    labels = dict(one.labels)
+    for label, count in other.labels.items():
+        labels[label] = labels.get(label, 0) + count
+    return SegmentCounts(
+        one.records + other.records,
+        one.invalid + other.invalid,
+        one.errors + other.errors,
+        one.predictions + other.predictions,
+        labels,
+    )
 
 
 class History:

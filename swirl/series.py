@@ -1,31 +1,34 @@
 """From a closed window to the points of its series.
 
 Series are conditional by construction: what a stage did given what it received, so that an effect that is
-    passed on
-leaves no trace downstream. Plain rates are shown beside them and are not judged. A ratio keeps its numerator
-and its denominator to the end.
+passed on leaves no trace downstream. Plain rates are shown beside them and are not judged. A ratio keeps its
+numerator and its denominator to the end.
 
-======================  ============  =======================================================
-metric                  kind          what it is
-======================  ============  =======================================================
-records                 rate          records that arrived; judged at sources
-input_ratio             level         records that arrived, as a factor of what was sent
-invalid_ratio           ratio         invalid of records
-error_ratio             ratio         errors of records that were not invalid
-output_ratio            ratio         passed on, of records that were neither invalid nor errors
-prediction_ratio        ratio         one label of all valid predictions
-null_ratio              ratio         null feature values of all
-ratio                   ratio         the user's own, of one stage or across two
-counter_level           level         the user's own counter per record, unless a ratio has it above the line
-latency_p50             level         median time per record, given the load
-latency_p95             positive      0.95 quantile of the time per record
-lag                     positive      time of sending minus event time, of what came last
-drift                   distribution  a feature against its baseline
-prediction_drift        distribution  a numeric prediction against its baseline
-observed_drift          distribution  the user's own observation against its baseline
-invalid, errors, out    shown         per second; their limits are those of their ratio
-count                   shown         the user's own counter per second
-======================  ============  =======================================================
+========================  ============  =======================================================
+metric                    kind          what it is
+========================  ============  =======================================================
+records                   rate          records that arrived; judged at sources
+input_ratio               level         records that arrived, as a factor of what was sent
+invalid_ratio             ratio         invalid of records
+error_ratio               ratio         errors of records that were not invalid
+output_ratio              ratio         passed on, of records that were neither invalid nor errors
+prediction_ratio          ratio         one label of all valid predictions
+null_ratio                ratio         null feature values of all
+ratio                     ratio         the user's own, of one stage or across two
+counter_level             level         the user's own counter per record, unless a ratio has it on top
+latency_p50               level         median time per record, given the load
+latency_p95               positive      0.95 quantile of the time per record
+lag                       positive      time of sending minus event time, of what came last
+drift                     distribution  a feature against its baseline
+prediction_drift          distribution  a numeric prediction against its baseline
+observed_drift            distribution  the user's own observation against its baseline
+segment_ratio             ratio         records of one segment, of all that have a segment
+segment_invalid_ratio     ratio         invalid of the records of one segment
+segment_error_ratio       ratio         errors of its records that were not invalid
+segment_prediction_ratio  ratio         one label of its valid predictions: ``"DE: positive"``
+invalid, errors, out      shown         per second; their limits are those of their ratio
+count                     shown         the user's own counter per second
+========================  ============  =======================================================
 """
 
 from __future__ import annotations
@@ -37,8 +40,9 @@ import numpy as np
 
 from swirl.detector import Kind, Points
 from swirl.effect import SeriesKey
-from swirl.history import BUILT_IN, StageCounts, WindowCounts
+from swirl.history import BUILT_IN, StageCounts, WindowCounts, segments_of
 from swirl.residual import total
+from swirl.segments import count_segments, segment_of, segment_ratios
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,6 +72,7 @@ FLOORS: dict[str, tuple[float, float]] = {
     "latency_p50": (0.2, 0.001),
     "latency_p95": (0.2, 0.001),
     "lag": (0.2, 1.0),
+    "segment_ratio": (0.1, 0.0),
 }
 """Metric -> the change, relative and absolute, below which nobody is told however sure the detector is."""
 
@@ -158,6 +163,7 @@ def count_stage(tally: Tally) -> StageCounts:
         counters=own,
         reasons=_top(tally.labels("reason")),
         error_types=_top(tally.labels("error")),
+        segments=count_segments(tally, records),
     )
 
 
@@ -185,6 +191,8 @@ class SeriesTable:
         self.keys: dict[Kind, list[SeriesKey]] = {kind: [] for kind in Kind}
         self.labels: dict[str, list[SeriesKey]] = {}
         """Stage -> the series of its labels."""
+        self.segments: dict[str, dict[str, list[SeriesKey]]] = {}
+        """Stage -> segment -> its series."""
         # One look-up a point: the kinds are numbered because hashing an enum's member is slow.
         self._number = {kind: number for number, kind in enumerate(Kind)}
         self._places: dict[SeriesKey, tuple[Kind, int, int]] = {}
@@ -212,6 +220,8 @@ class SeriesTable:
         self.keys[kind].append(key)
         if key.metric == "prediction_ratio":
             self.labels.setdefault(key.stage, []).append(key)
+        elif name := segment_of(key):
+            self.segments.setdefault(key.stage, {}).setdefault(name, []).append(key)
         return True
 
     def arrange(
@@ -269,6 +279,10 @@ def measure(
                 )
     for ratio in definition.ratios:
         yield from _ratio(ratio, stages)
+    # Last, so that where there are too many series it is these that are left out.
+    for stage in definition.stages:
+        if stage.name in stages:
+            yield from _of_segments(stage, stages[stage.name], now, table)
     if now.lag_ms > 0:
         yield Measured(SeriesKey("", "lag"), Kind.POSITIVE, now.lag_ms / 1000)
 
@@ -288,6 +302,14 @@ def _transfers(stage: StageDefinition, counts: StageCounts, known: Sequence[Seri
         yield Measured(SeriesKey(name, "prediction_ratio", label), ratio, labels[label], predictions)
     if counts.values:
         yield Measured(SeriesKey(name, "null_ratio"), Kind.RATIO, counts.nulls, counts.values)
+
+
+def _of_segments(
+    stage: StageDefinition, counts: StageCounts, now: WindowCounts, table: SeriesTable
+) -> Iterator[Measured]:
+    segments = segments_of(now, stage.name)
+    for key, k, n in segment_ratios(stage, counts, segments, table.segments.get(stage.name, {})):
+        yield Measured(key, Kind.RATIO, k, n)
 
 
 def _arrivals(
