@@ -155,8 +155,8 @@ class Grid:
         """
         values = curve.positions()
         if len(values) == 1:
-            step = np.array([-_CLOSE, _CLOSE]) * max(abs(float(values[0])), _CLOSE)
-            return cls(values + step, np.repeat(values, 3))
+            step = _CLOSE * max(abs(float(values[0])), _CLOSE)
+            return cls(values + step * np.array([-1, 1]), values + step * np.array([-2, 0, 2]))
         middle = (values[1:] + values[:-1]) / 2
         kept = np.arange(len(middle))
         if len(middle) > most:

@@ -39,7 +39,7 @@ _DIGESTS = 6e-6
 _NAMED = 5
 _LEAST_COUNT = 5
 _LEAST_MOVE = 0.01
-_TINY = 1e-30
+_TAIL = 0.005
 
 
 def _most_moved(moved: list[tuple[str, float, float]], n: float) -> list[Moved]:
@@ -162,8 +162,9 @@ class NumberBaseline:
         self._digest: Distribution | None = Distribution(DIGEST)
         self._grid = Grid(np.empty(0), np.empty(0))
         self._ties = self._below = np.empty(0)
-        # Records below and above the grid, and the sums of how far they lie outside.
-        self._outside = np.zeros(4)
+        # Records below and above the grid.
+        self._outside = np.zeros(2)
+        self._steps = np.empty(0)
         self._deviation = 0.0
         self._set_at = 0
         self._cells = np.empty(0, dtype=np.intp)
@@ -181,8 +182,7 @@ class NumberBaseline:
             return
         curve = Curve(digest)
         self._grid, self._ties = Grid.between(curve, GRID), curve.ties
-        self._below, self._outside = np.zeros(len(self._grid.points)), np.zeros(4)
-        self._deviation = max(curve.deviation, abs(float(self._grid.bounds[0])) * 1e-6, _TINY)
+        self._below, self._outside = np.zeros(len(self._grid.points)), np.zeros(2)
         self._add(curve)
         self._exact, self._digest = digest.exact, None
         self._set()
@@ -191,15 +191,36 @@ class NumberBaseline:
         low, high = float(self._grid.bounds[0]), float(self._grid.bounds[-1])
         self._below += curve.at(self._grid.points) * curve.count
         ends = curve.at(np.array([low]), below=True)[0], 1 - curve.at(np.array([high]))[0]
-        self._outside += np.array([*ends, *curve.beyond(low, high)]) * curve.count
+        self._outside += np.array(ends) * curve.count
 
     def _set(self) -> None:
         """Cells and law stay while the baseline grows, but the first of them rest on little."""
         ranks = self._below / self.count
-        self._cells, self._area = cells_of(ranks), area_law(ranks, self._grid.steps)
+        self._cells = cells_of(ranks)
         if not self._cells.size:
             self._cells = np.arange(min(len(ranks), 2))
+        self._set_area(ranks)
         self._set_at = self.count
+
+    def _set_area(self, ranks: Array) -> None:
+        """The length of each step, its law, and the standard deviation: all of the middle, tails drawn in.
+
+        No law is known of an area under the outermost half percents.
+        """
+        inside = (ranks >= _TAIL) & (ranks <= 1 - _TAIL)
+        if not inside.any():
+            inside[:] = True
+        self._steps = np.where(inside, self._grid.steps, 0.0)
+        self._area = area_law(ranks, self._steps)
+        first, last = np.flatnonzero(inside)[[0, -1]].tolist()
+        bounds = self._grid.bounds
+        value, share = (
+            np.clip(bounds, bounds[first], bounds[last + 1]),
+            np.diff(ranks, prepend=0.0, append=1.0),
+        )
+        mean = float((value * share).sum())
+        deviation = float(np.sqrt(np.maximum(((value - mean) ** 2 * share).sum(), 0.0)))
+        self._deviation = deviation if deviation > 0 else float(bounds[-1] - bounds[0]) / 4
 
     def learn(self, sample: Sample) -> None:
         """Take a sample as normal."""
@@ -226,7 +247,7 @@ class NumberBaseline:
         if statistic == "ks":
             return kolmogorov_distance(float(np.abs(f - g).max()), n, m, digests=digests)
         if statistic == "wasserstein":
-            area = self._between(f, g, curve)
+            area = float((np.abs(f - g) * self._steps).sum())
             return wasserstein_distance(area, self._deviation, self._area, n, m, digests=digests)
         a, b = (np.diff(x[self._cells], prepend=0.0, append=1.0) for x in (f, g))
         return cell_distance(statistic, a * n, b * m, digests=digests)
@@ -235,13 +256,6 @@ class NumberBaseline:
     def statistic(wanted: str) -> str:
         """The statistic that is used where one is wanted."""
         return wanted
-
-    def _between(self, f: Array, g: Array, curve: Curve) -> float:
-        inside = float((np.abs(f - g) * self._grid.steps).sum())
-        now = curve.beyond(float(self._grid.bounds[0]), float(self._grid.bounds[-1]))
-        return inside + sum(
-            abs(x - float(y) / self.count) for x, y in zip(now, self._outside[2:], strict=True)
-        )
 
     def moved(self, sample: Sample) -> list[Moved]:
         """Which intervals moved most: their ends, share before, share now."""
@@ -277,10 +291,17 @@ class NumberBaseline:
             "digest": pack(self._digest),
             "arrays": [
                 x.astype("<f8").tobytes()
-                for x in (self._grid.points, self._grid.bounds, self._ties, self._below, self._outside)
+                for x in (
+                    self._grid.points,
+                    self._grid.bounds,
+                    self._ties,
+                    self._below,
+                    self._outside,
+                    self._steps,
+                )
             ],
             "cells": self._cells.tolist(),
-            "rest": [self._deviation, self._set_at, self._area.shape, self._area.scale, self._exact],
+            "rest": [self._set_at, self._deviation, self._area.shape, self._area.scale, self._exact],
         }
 
     @classmethod
@@ -291,9 +312,10 @@ class NumberBaseline:
         digest = unpack(data["digest"])
         self._digest = digest if isinstance(digest, Distribution) else None
         arrays = [np.frombuffer(x, dtype="<f8").astype(np.float64) for x in data["arrays"]]
-        self._grid, (self._ties, self._below, self._outside) = Grid(*arrays[:2]), arrays[2:]
+        self._grid = Grid(*arrays[:2])
+        self._ties, self._below, self._outside, self._steps = arrays[2:]
         self._cells = np.array(data["cells"], dtype=np.intp)
-        deviation, set_at, shape, scale, exact = data["rest"]
+        set_at, deviation, shape, scale, exact = data["rest"]
         self._deviation, self._set_at = float(deviation), int(set_at)
         self._area, self._exact = GammaLaw(float(shape), float(scale)), bool(exact)
         return self

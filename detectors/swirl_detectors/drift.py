@@ -30,7 +30,7 @@ _VERSION = 2
 _DAY_MS = 86_400_000
 _OUTRIGHT = 0.2
 """The part of the budget for windows that are nothing like the baseline, whatever came before them."""
-_LARGEST = {"psi": 20.0, "chi-square": 2.0, "ks": 1.0, "wasserstein": 1e6, "jensen-shannon": 0.8326}
+_LARGEST = {"psi": 20.0, "chi-square": 2.0, "ks": 1.0, "wasserstein": 20.0, "jensen-shannon": 0.8326}
 """No sample gets there."""
 _LARGEST_RATIO = 1e9
 
@@ -58,8 +58,8 @@ class DriftDetector:
         floor: drift below this, less what chance adds to it, is told to nobody; in units of the statistic. By
             default :data:`FLOORS`.
         statistic: "psi", "jensen-shannon" and "chi-square" (over its chance, so that it does not grow with
-            the sample) judge both numbers and labels, "ks" and "wasserstein" (in standard deviations)
-            numbers, with "psi" for labels beside them.
+            the sample) judge both numbers and labels, "ks" and "wasserstein" (of the middle 99 %, in
+            standard deviations) numbers, with "psi" for labels beside them.
         settled_windows: least windows of a baseline that is learnt no more.
         settled_values: least values of it.
         settled_ms: event time that it spans at least: a day, so that the rhythm of a day is in it.
@@ -289,7 +289,7 @@ class DriftBank:
             found.shown(expected) if expected == expected else found.chance,  # noqa: PLR0124 - the same
             limit if limit <= _LARGEST[found.statistic] else math.nan,
             least,
-            found.nats / needed,
+            found.nats / needed if found.settled else math.nan,
         )
 
     def _floor(self, statistic: str) -> float:

@@ -21,6 +21,8 @@ _UNSURE, _UNSURE_SIZE = 8.0, 2.0
 _MOST_KNOWN = 30.0
 """How alike windows are is never believed to be known better than from so many degrees of freedom."""
 _MOST_AT_ONCE = 8.0
+_ODD = 9.0
+"""Nats of surprise beyond which a window is kept out of a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Judged:
         dispersion: how many times what independent records would give is usual.
         z: standard normal deviate of the distance, by its law and the dispersion.
         statistic: that was used.
-        nats: of surprise that the sample is of the baseline at all; NaN while the baseline is still learnt.
+        nats: of surprise that the sample is of the baseline at all.
         usual: squared distance that is usual, for these nats.
         known: degrees of freedom that this is known from.
         settled: the baseline is learnt no more, so that a window is judged outright.
@@ -150,14 +152,13 @@ class Series:
         if found is None:
             return None
         dispersion = self.dispersion
-        nats, usual, freedom = float("nan"), dispersion, _PRIOR + self._known
+        usual, freedom = dispersion, _PRIOR + self._known
         if self.given:
             freedom = _UNSURE + self._known
             usual = (_UNSURE * _UNSURE_SIZE + self._usual) / freedom
         freedom = min(freedom, _MOST_KNOWN)
         usual *= found.law.mean
-        if self.settled:
-            nats = ratio_evidence(found.squared / usual, found.law.freedom, freedom)
+        nats = ratio_evidence(found.squared / usual, found.law.freedom, freedom)
         z = found.law.deviate(found.squared / dispersion)
         return Judged(found, dispersion, z, known.statistic(statistic), nats, usual, freedom, self.settled)
 
@@ -184,6 +185,9 @@ class Series:
             return
         if judged is not None:
             self._count(judged.distance)
+            if judged.nats > _ODD:
+                # A fault is no baseline; what is usual after all counts as such, and is not odd for long.
+                return
         known = self.baseline
         known.learn(sample)
         if known.windows == settling.begin:
