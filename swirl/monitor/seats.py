@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from swirl.frame import DetectorDefinition
     from swirl.sketch import Distribution
 
-__all__ = ["Seat", "combined", "configured"]
+__all__ = ["Seat", "combined", "configured", "select"]
 
 
 def configured(wanted: DetectorDefinition, known: Mapping[str, type[Detector]]) -> Detector | None:

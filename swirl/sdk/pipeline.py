@@ -206,20 +206,16 @@ class Pipeline:
             at: the event time: seconds since 1970, milliseconds (any number above 1e11),
                 ``numpy.datetime64``, or a datetime with a time zone. By default the time at which the call
                 ended.
-            on_invalid: what the caller gets of an invalid record. ``"pass"``, the default: measuring changes
-                nothing; what ``valid=`` refuses is returned all the same, and None where the function itself
-                raised :class:`~swirl.Invalid`, since there is no result. ``"drop"``: None in both cases; a
+            on_invalid: what the caller gets of an invalid record. ``"pass"``: the result, as without Swirl,
+                and None where the function raised :class:`~swirl.Invalid`. ``"drop"``: None in both cases; a
                 generator leaves the value out. ``"raise"``: ``Invalid`` in both cases.
-            segment: gives the segment of a record, such as its country: what goes wrong in one segment is
-                seen there, and the incident names it. None is no segment; the first 20 of a stage are kept
-                apart. Write it with two parameters, ``lambda order, result: order["country"]``: where the
-                function raises there is no result, so it is asked with the argument and None, and a hook of
-                the result alone is not asked: such records count in no segment.
-            reference: what the data looked like when the model was made, see :class:`swirl.Reference`: a
-                table, a file or a profile, or a pair of a table and its predictions. Drift is judged against
-                it from the first window on.
-            detectors: names of detectors, in place of those that judge this stage's series by default; or
-                names and options: ``("change", {"sides": "up"})``.
+            segment: gives the segment of a record, such as its country, None for none; 20 a stage are kept
+                apart. Where the function raises only a hook of two parameters can know: it gets the argument
+                and None.
+            reference: a table, file or profile of the training data (:class:`swirl.Reference`), or a pair of
+                table and predictions: drift is judged against it from the first window on.
+            detectors: names of detectors in place of the default ones, or names and options:
+                ``("change", {"sides": "up"})``.
 
         Raises:
             DefinitionError: a name is taken, a stage unknown, or an argument of no use; it says what to

@@ -36,6 +36,7 @@ EXTRAS = {
     "swirl.kafka": [],
     "swirl.testing.jars": ["dev"],
     "swirl.engine.faust": ["watch", "worker"],
+    "swirl_pipelines.digits": ["watch", "drift-demo"],
     "swirl_pipelines": ["watch", "demo"],
     "swirl": ["watch"],
 }

@@ -35,7 +35,7 @@ def wanted(name: str) -> list[Requirement]:
     run = [*project["dependencies"], *extras["watch"], *extras["demo"], *groups["build"]]
     worker = [*run, *extras["worker"]]
     kafka = [*worker, *extras["dev"]]
-    dev = [*kafka, *groups["dev"]]
+    dev = [*kafka, *extras["drift-demo"], *groups["dev"]]
     files = {"run": run, "worker": worker, "kafka": kafka, "dev": dev, "mutation": groups["mutation"]}
     found = [Requirement(line) for line in files[name] if isinstance(line, str)]
     return [requirement for requirement in found if requirement.name != project["name"]]
