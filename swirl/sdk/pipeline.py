@@ -184,10 +184,9 @@ class Pipeline:
     ) -> Any:
         """Make a function a stage of this pipeline, bare or with arguments; written in the order of flow.
 
-        Plain, async, generator and async generator functions, methods, static and class methods are
-        understood and behave as before; exceptions are counted by type and go on untouched. A call is one
-        record in, a value of a generator one out. A generator that comes first, or is given an iterator,
-        works on a stream: there each value is one record in as well.
+        Functions of every sort and methods behave as before; exceptions are counted by type and go on
+        untouched. A call is one record in, a value of a generator one out. A generator that comes first, or
+        is given an iterator, works on a stream: there each value is one record in as well.
 
         The hooks are functions of the result (of each value, for a generator); with two required parameters
         they get the first argument of the call, then the result. A hook that raises is counted
@@ -203,9 +202,8 @@ class Pipeline:
                 whole numbers and enumerations are labels, floats are numbers, None is no prediction.
             features: True if the result maps names to values, or a function that gives such a mapping.
                 Numbers go to distributions, text and truth values to categories; None and NaN are nulls.
-            at: the event time: seconds since 1970, milliseconds (any number above 1e11),
-                ``numpy.datetime64``, or a datetime with a time zone. By default the time at which the call
-                ended.
+            at: the event time: seconds since 1970, milliseconds (any number above 1e11), ``datetime64``, or
+                a datetime with a time zone. By default the time at which the call ended.
             on_invalid: what the caller gets of an invalid record. ``"pass"``: the result, as without Swirl,
                 and None where the function raised :class:`~swirl.Invalid`. ``"drop"``: None in both cases; a
                 generator leaves the value out. ``"raise"``: ``Invalid`` in both cases.
@@ -218,31 +216,28 @@ class Pipeline:
                 ``("change", {"sides": "up"})``.
 
         Raises:
-            DefinitionError: a name is taken, a stage unknown, or an argument of no use; it says what to
-                write.
+            DefinitionError: a name is taken, a stage unknown, an argument of no use; it says what to write.
         """
         hooks = Hooks(valid, predicts, features, at, on_invalid, segment)
         check_hooks(hooks)
         own = None if version is None else checked_version(version)
         baseline = None if reference is None else profile(reference)
-
-        def decorate(function: Any) -> Any:
-            if isinstance(function, (staticmethod, classmethod)):
-                return type(function)(decorate(function.__func__))
-            return self._define(function, name, after, own, hooks, baseline, detectors)
-
+        decorate = functools.partial(self._define, name, after, own, hooks, baseline, detectors)
         return decorate if function is None else decorate(function)
 
     def _define(
         self,
-        function: Callable[..., Any],
         name: str | None,
         after: After,
         version: VersionSource | None,
         hooks: Hooks,
         baseline: Reference | None,
         detectors: Iterable[DetectorLike],
+        function: Callable[..., Any],
     ) -> Any:
+        if isinstance(function, (staticmethod, classmethod)):
+            inner = self._define(name, after, version, hooks, baseline, detectors, function.__func__)
+            return type(function)(inner)
         if not callable(function):
             raise DefinitionError(
                 f"a stage is a function, not {function!r}; write @pipeline.stage above a function"
