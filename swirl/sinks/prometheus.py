@@ -106,6 +106,25 @@ METRICS: tuple[Metric, ...] = (
         "false alarms that the limits have spent by chance",
         _PIPELINE,
     ),
+    Metric("swirl_false_alarms_total", "counter", "incidents that people called false alarms", _PIPELINE),
+    Metric(
+        "swirl_false_alarms_spent",
+        "gauge",
+        "alarms of the last seven days that were chance, by the diagnosis or by a person",
+        _PIPELINE,
+    ),
+    Metric(
+        "swirl_false_alarms_left", "gauge", "what the promise still allows in these seven days", _PIPELINE
+    ),
+    Metric(
+        "swirl_detector_failures_total", "counter", "errors that detectors raised", ("pipeline", "detector")
+    ),
+    Metric(
+        "swirl_detector_unknown_info",
+        "gauge",
+        "1 for each detector that a stage asks for and nobody has",
+        ("pipeline", "detector"),
+    ),
     Metric("swirl_window_seconds", "gauge", "length of a window", _PIPELINE),
     Metric(
         "swirl_window_end_timestamp_seconds", "gauge", "end of the last closed window, event time", _PIPELINE
@@ -218,6 +237,9 @@ _HEALTH = (
     ("swirl_alarms_total", "alarms", 1.0),
     ("swirl_false_alarms_promised", "budget_a_week", 1.0),
     ("swirl_false_alarms_expected_total", "false_alarms_expected", 1.0),
+    ("swirl_false_alarms_total", "false_alarms", 1.0),
+    ("swirl_false_alarms_spent", "budget_spent", 1.0),
+    ("swirl_false_alarms_left", "budget_left", 1.0),
     ("swirl_watermark_timestamp_seconds", "watermark_ms", 1e-3),
     ("swirl_lag_seconds", "lag_ms", 1e-3),
     ("swirl_emitters", "emitters", 1.0),
@@ -369,6 +391,10 @@ def _window(window: WindowClosed) -> Iterator[_Told]:
         yield name, of, getattr(window.health, attribute) * scale
     for cause, records in sorted(window.health.late_records.items()):
         yield "swirl_late_records_total", {**of, "cause": cause}, records
+    for detector, failures in sorted(window.health.detector_failures.items()):
+        yield "swirl_detector_failures_total", {**of, "detector": detector}, failures
+    for detector in window.health.unknown_detectors:
+        yield "swirl_detector_unknown_info", {**of, "detector": detector}, 1.0
     for stage, versions in sorted(window.versions.items()):
         for version in versions:
             yield "swirl_stage_version_info", {**of, "stage": stage, "version": version}, 1

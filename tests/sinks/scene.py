@@ -193,6 +193,8 @@ def window(
             frames=8,
             frames_lost=1,
             late_records={"closed": 3},
+            detector_failures={"record": 1},
+            unknown_detectors=("oracle",),
             emitters=2,
             last_seen_ms=START + 1500,
             watermark_ms=START + 1000 * (index + 1),

@@ -171,16 +171,23 @@ def test_health_is_exported() -> None:
         labels_overflowed=10,
         budget_a_week=0.5,
         alarms=11,
+        false_alarms=12,
+        budget_spent=1,
+        detector_failures={"record": 13},
+        unknown_detectors=("oracle",),
     )
     exporter = Exporter(window(health=health))
     names = (
         "frames_total", "frames_lost_total", "frames_late_total", "frames_duplicate_total",
         "emitter_dropped_records_total",
         "frames_failed_total", "emitters", "emitters_silent", "labels_overflowed_total",
-        "false_alarms_promised", "alarms_total", "false_alarms_expected_total",
+        "false_alarms_promised", "alarms_total", "false_alarms_expected_total", "false_alarms_total",
+        "false_alarms_spent", "false_alarms_left",
     )  # fmt: skip
     told = [exporter.value(f"swirl_{name}", pipeline="ads") for name in names]
-    assert told == [1, 4, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0]
+    assert told == [1, 4, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0, 12, 1, 0]
+    assert exporter.samples("swirl_detector_failures_total") == {("ads", "record"): 13}
+    assert exporter.samples("swirl_detector_unknown_info") == {("ads", "oracle"): 1}
     assert exporter.samples("swirl_late_records_total") == {("ads", "closed"): 6, ("ads", "future"): 7}
 
 
