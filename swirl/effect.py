@@ -305,6 +305,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         second: a second fault that is likely beside the first, as a sentence, ``""`` for none.
         cost: what it cost against the baseline, as a sentence; only of a resolved incident.
         severity: ``"tripped"`` or ``"degraded"``: the verdict it gives.
+        segment: in which it happens, or nearly all of it; ``""`` for none in particular.
         reasons: reasons of the invalid records at the root stage and their shares in [0, 1], commonest first.
             They may quote users' data, so they stand in no sentence: each sink shows them only if it is
             allowed to.
@@ -338,6 +339,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     cost: str = ""
     reasons: tuple[tuple[str, float], ...] = ()
     moved: tuple[tuple[str, str, float, float], ...] = ()
+    segment: str = ""
 
     @property
     def title(self) -> str:

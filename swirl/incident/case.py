@@ -86,6 +86,7 @@ class Case(msgspec.Struct):
     worst: dict[str, float] = {}
     said: dict[str, tuple[str, str]] = {}
     cost: Cost = msgspec.field(default_factory=Cost)
+    segment: str = ""
 
 
 class State(msgspec.Struct):

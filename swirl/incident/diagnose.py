@@ -53,6 +53,7 @@ class Diagnosis:
         z: sigmas per series, and of the newest version of a stage against the others.
         residuals: the series and what they are made of.
         second: another fault beside the first, if it explains more than it costs.
+        segment: whose numbers these are, ``""`` for the whole pipeline.
     """
 
     posterior: dict[tuple[str, str], float]
@@ -66,6 +67,7 @@ class Diagnosis:
     z: dict[SeriesKey, float]
     residuals: Residuals | None
     second: tuple[str, str] | None = None
+    segment: str = ""
 
     @property
     def gains(self) -> dict[SeriesKey, float]:

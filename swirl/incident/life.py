@@ -33,7 +33,9 @@ from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
 from swirl.incident.diagnose import NAMED, SURE, Diagnosis, diagnose
 from swirl.incident.graph import Graph
 from swirl.incident.onset import locate, residual_key
+from swirl.incident.segments import narrow, narrowed, placed, seen_in
 from swirl.incident.text import Told, tell
+from swirl.segments import segment_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -180,7 +182,8 @@ class Incidents:
         loudest = max(present.anomalies, key=lambda a: (a.evidence, a.key))
         since = min(max(loudest.since_ms, start - BACK_WINDOWS * size, self._state.ended_ms), start)
         mark(present.history, since, normal=False)
-        onset = yield from locate(present.history, since, start, loudest.key)
+        history, key = seen_in(present.history, loudest.key)
+        onset = yield from locate(history, since, start, key)
         return since, onset
 
     def _watch(self, case: Case, present: Present) -> Generator[None, None, Step]:
@@ -188,7 +191,8 @@ class Incidents:
         if not (present.window.whole or present.missing):
             return Step([])
         case.seen += 1
-        diagnosis = yield from diagnose(present.history, case.onset_ms, present.window.start_ms)
+        whole = yield from diagnose(present.history, case.onset_ms, present.window.start_ms)
+        diagnosis = yield from self._narrowed(case, present, whole)
         if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
             told = self._told(diagnosis, case, present)
             yield
@@ -197,10 +201,17 @@ class Incidents:
             return self._open(case, present, as_said(case.said, diagnosis), diagnosis)
         if case.seen < SUSPECT_WINDOWS:
             return Step([])
-        unseen = [k for k in present.loud_of(case) if residual_key(k) not in diagnosis.z]
+        loud = [k for k in present.loud_of(case) if not segment_of(k)]
+        unseen = [k for k in loud if residual_key(k) not in whole.z]
         if unseen:
             return self._open(case, present, beyond_diagnosis(unseen[0], diagnosis), diagnosis)
         return self._dismiss(case, present, diagnosis)
+
+    @staticmethod
+    def _narrowed(case: Case, present: Present, whole: Diagnosis) -> Generator[None, None, Diagnosis]:
+        """The diagnosis of the segment that is loud, where that of the whole has nothing to say."""
+        last, loud = present.window.start_ms, present.loud_of(case)
+        return (yield from narrowed(present.history, case.onset_ms, last, loud, whole))
 
     def _dismiss(self, case: Case, present: Present, diagnosis: Diagnosis) -> Step:
         """Chance is dropped; traffic that goes on is excused for as long as it lasts."""
@@ -228,7 +239,8 @@ class Incidents:
         late = case.seen >= NAMING_WINDOWS
         sure = diagnosis.cause_probability >= (NAMED if late else SURE)
         named = sure and diagnosis.cause not in (UNKNOWN, CHANCE)
-        return tell(diagnosis, self._pipeline, present.history.window_ms, named=named)
+        told = tell(diagnosis, self._pipeline, present.history.window_ms, named=named)
+        return placed(told, diagnosis, present.history, case.onset_ms, present.window.start_ms)
 
     def _open(self, case: Case, present: Present, told: Told, diagnosis: Diagnosis) -> Step:
         case.phase, case.calm = "open", 0
@@ -237,6 +249,7 @@ class Incidents:
         known = told.cause != words_of(UNKNOWN) and not stated
         case.settled = known or stated or case.seen >= NAMING_WINDOWS
         case.cause = diagnosis.cause if known else UNKNOWN
+        case.segment = diagnosis.segment
         case.covered = sorted(told.covered)
         case.cost.begin(present.history, case.onset_ms)
         incident = Incident(
@@ -254,7 +267,7 @@ class Incidents:
         )
         case.incident = incident
         acts.remember(self._state, incident.id, case.cause)
-        note_worst(case, present)
+        note_worst(case, narrow(present, case))
         return Step([IncidentChanged("opened", incident)], verdict=self._judged(present, incident))
 
     def _follow(self, case: Case, present: Present, fresh: list[SeriesKey]) -> Generator[None, None, Step]:
@@ -265,7 +278,7 @@ class Incidents:
         case.cost.add(present.window)
         if present.loud_of(case):
             case.calm, case.loud_end_ms = 0, present.end_ms
-            note_worst(case, present)
+            note_worst(case, narrow(present, case))
         elif present.shows_calm(case):
             case.calm += 1
         if case.calm >= self._calm_windows:
@@ -276,7 +289,8 @@ class Incidents:
             return Step([])
         if case.seen < REVISED_WINDOWS:
             case.seen += 1
-            diagnosis = yield from diagnose(present.history, case.onset_ms, present.window.start_ms)
+            whole = yield from diagnose(present.history, case.onset_ms, present.window.start_ms)
+            diagnosis = yield from self._narrowed(case, present, whole)
             if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
                 return self._revise(case, present, incident, diagnosis)
         return self._widen(case, present, incident)
@@ -300,6 +314,7 @@ class Incidents:
         )
         case.settled = True
         case.cause = diagnosis.cause if known else UNKNOWN
+        case.segment = diagnosis.segment
         case.covered = sorted({*case.covered, *told.covered})
         case.news = [k for k in case.news if residual_key(k) not in case.covered]
         incident = msgspec.structs.replace(
@@ -333,7 +348,7 @@ class Incidents:
         incident = msgspec.structs.replace(
             incident,
             revision=incident.revision + 1,
-            evidence=(*refreshed(incident, present), *lines)[:_LINES],
+            evidence=(*refreshed(incident, narrow(present, case)), *lines)[:_LINES],
             follows=tuple(follows) or incident.follows,
             windows=present.age(case),
         )
@@ -341,7 +356,7 @@ class Incidents:
 
     def _updated(self, case: Case, present: Present, incident: Incident, reply: str) -> Step:
         case.incident, case.told_ms = incident, present.end_ms
-        note_worst(case, present)
+        note_worst(case, narrow(present, case))
         return Step([IncidentChanged("updated", incident, reply)], verdict=self._judged(present, incident))
 
     def _resolve(self, case: Case, present: Present, incident: Incident) -> Step:
@@ -391,7 +406,7 @@ class Incidents:
             state="resolved",
             revision=incident.revision + 1,
             resolved_ms=case.loud_end_ms,
-            evidence=in_the_end(case, incident, present),
+            evidence=in_the_end(case, incident, narrow(present, case)),
             cost="" if blind else case.cost.sentence(),
             preliminary=False,
         )
@@ -416,7 +431,9 @@ class Incidents:
 
 
 def _severity(cause: str, diagnosis: Diagnosis) -> Literal["degraded", "tripped"]:
-    """What comes out is said to be wrong only where the cause is sure."""
+    """What comes out is said to be wrong only where the cause is sure, and not in one segment alone."""
+    if diagnosis.segment:
+        return "degraded"
     return CAUSES[cause].severity if diagnosis.cause_probability >= SURE else "degraded"
 
 
@@ -436,6 +453,7 @@ def _parts(told: Told, present: Present) -> dict[str, Any]:
         "version_line": told.version_line,
         "second": told.second,
         "reasons": told.reasons,
+        "segment": told.segment,
         "moved": _moved(told, present),
     }
 

@@ -61,6 +61,7 @@ class Told:
     """How many of the figures moved; the others stand there because they did not."""
     covered: frozenset[SeriesKey]
     """Series that this explanation covers; what else becomes anomalous is news."""
+    segment: str = ""
 
 
 def pair_of(diagnosis: Diagnosis, *, named: bool) -> tuple[str, str]:
