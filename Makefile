@@ -37,10 +37,10 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-kafka test check lint format types imports docstrings docs bench chaos mutation lock clean tweets jars
+.PHONY: help demo demo-kafka test check lint format types imports docstrings docs bench bench-detection chaos mutation lock clean tweets jars
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run tweets ## play the ads pipeline: two faults that look alike, told apart (ARGS="--headless --seed 7")
 	@$(BIN)/swirl demo $(ARGS)
@@ -73,6 +73,9 @@ docs: $(VENV)/.dev
 
 bench: $(VENV)/.dev ## speed and memory, each figure beside its limit (ARGS="--only sdk")
 	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+bench-detection: $(VENV)/.dev ## what the detectors see, miss and cry wolf at, written to docs/detection.md (ARGS="--only nab")
+	@$(BIN)/python -m tests.benchmarks.detection.run $(ARGS)
 
 chaos: $(VENV)/.dev ## a million records while workers are killed and brokers go away: what was lost, what counted twice (ARGS="--seed 3")
 	@$(BIN)/python -m tests.chaos.run $(ARGS)

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.benchmarks.detection.run import assembled, parts_of
+
 RUNNER = Path(__file__).resolve().parents[1] / "benchmarks" / "run.py"
 
 
@@ -59,3 +61,11 @@ def test_a_name_that_fits_nothing_says_which_there_are(
     write(tmp_path, "good", "[('good', 1, 2)]")
     assert runner.main(tmp_path, ["other"]) == 1
     assert "good" in capsys.readouterr().out
+
+
+def test_a_part_of_the_page_of_detection_is_replaced_and_the_others_stay() -> None:
+    page = assembled({"nab": "## NAB\n\nGood.\n", "budget": "## Budget\n\n| a |\n|---|\n"})
+    parts = {**parts_of(page), "nab": "## NAB\n\nBetter.\n"}
+    again = assembled(parts)
+    assert again == page.replace("Good", "Better")
+    assert again.index("## Budget") < again.index("## NAB")
