@@ -114,6 +114,8 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
         stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or
             zero.
         drift: stage name -> feature -> standardised drift (a z by the null law).
+        moved: of features that raised an alarm or are loud: stage name -> feature -> label or interval, its
+            share before and its share now.
         heard: stage name -> emitters whose frames had come in time when the window closed.
         known: stage name -> emitters that should have been heard (those that said goodbye excepted).
         lag_ms: time of sending minus event time of the newest record when the window closed.
@@ -129,6 +131,7 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
     lag_ms: int = 0
     whole: bool = True
     normal: bool = True
+    moved: dict[str, dict[str, list[tuple[str, float, float]]]] = {}
 
 
 def segments_of(window: WindowCounts, stage: str) -> dict[str, SegmentCounts]:
