@@ -7,7 +7,7 @@ upstream and no mixture of the two while a deployment rolls can fake a differenc
 
 from __future__ import annotations
 
-from math import inf, log, sqrt
+from math import inf, isfinite, log, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,6 +40,9 @@ LATENCY_FLOOR_SECONDS = 0.001
 
 LATENCY_ERROR = 0.03
 """Standard deviation of ln latency between equal versions: they run in different processes."""
+
+_MOST = 1e15
+"""Counts are taken for no more than this."""
 
 _LABELS = 50
 _SPREAD = 0.1
@@ -125,12 +128,12 @@ def newest_version(
 def counts_of(metric: str, label: str, c: StageCounts) -> tuple[float, float]:
     """Numerator and denominator of a built-in ratio of one version."""
     if metric == "invalid_ratio":
-        return c.invalid, c.records
+        return float(c.invalid), float(c.records)
     if metric == "error_ratio":
-        return c.errors, c.records - c.invalid
+        return float(c.errors), float(c.records - c.invalid)
     if metric == "output_ratio":
-        return c.out, c.handled
-    return c.labels.get(label, 0), c.predictions
+        return float(c.out), float(c.handled)
+    return float(c.labels.get(label, 0)), float(c.predictions)
 
 
 def mantel_haenszel(k: NDArray[np.float64], n: NDArray[np.float64]) -> tuple[float, float] | None:
@@ -148,6 +151,7 @@ def mantel_haenszel(k: NDArray[np.float64], n: NDArray[np.float64]) -> tuple[flo
     """
     if not (np.isfinite(k).all() and np.isfinite(n).all()) or n.sum(1).min() < LEAST_RECORDS:
         return None
+    n = np.clip(n, 0.0, _MOST)
     k = np.clip(k, 0.0, n)
     both = np.maximum(n.sum(0), 1)
     p = k.sum(0) / both
@@ -211,21 +215,28 @@ def _own(old: Sequence[StageCounts], new: StageCounts, top: str, bottom: str) ->
     n = np.array([sum(c.counter(bottom) for c in old), new.counter(bottom)])
     if not (np.isfinite(k).all() and np.isfinite(n).all()) or k.min() < 0 or n.min() < LEAST_RECORDS:
         return None
+    k, n = np.minimum(k, _MOST), np.minimum(n, _MOST)
     share = float(n[1] / n.sum())
     root = float(deviance_root(k[1:], np.array([k.sum()]), share)[0])
     return root / sqrt(1 + 1e-4 * float(k.sum()) * share * (1 - share))
 
 
 def _latency(old: Sequence[StageCounts], new: StageCounts) -> float | None:
-    timed = [c for c in old if c.latency > 0 and c.records > 0]
+    timed = [c for c in old if 0 < c.latency < inf and c.records > 0]
     records = sum(c.records for c in timed)
-    if min(records, new.records) < LEAST_RECORDS or new.latency <= 0:
+    if min(records, new.records) < LEAST_RECORDS or not 0 < new.latency < inf:
         return None
     usual = sum(c.records * log(c.latency) for c in timed) / records
-    spread = max(sum(c.records * c.latency_spread for c in timed) / records, _SPREAD)
+    spread = sum(c.records * _spread(c) for c in timed) / records
     gap = log(new.latency) - usual
     least = latency_floor(max(float(np.exp(usual)), 1e-9))
     if -least[0] < gap < least[1]:
         return 0.0
-    variance = spread**2 / records + max(new.latency_spread, _SPREAD) ** 2 / new.records
+    variance = spread**2 / records + _spread(new) ** 2 / new.records
     return gap / sqrt(variance + LATENCY_ERROR**2)
+
+
+def _spread(counts: StageCounts) -> float:
+    """The scatter of ln latency, within reason."""
+    measured = counts.latency_spread
+    return min(max(measured, _SPREAD), 10.0) if isfinite(measured) else 1.0

@@ -7,7 +7,7 @@ Detection and diagnosis use the same ones, so that they look at the same numbers
 from __future__ import annotations
 
 from itertools import product
-from math import exp, log, sqrt
+from math import exp, inf, isfinite, log, sqrt
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from swirl.history import History, WindowCounts
 
 __all__ = [
+    "MOST",
     "InputModel",
     "LoadModel",
     "between",
+    "bounded",
     "fit_input",
     "fit_load",
     "fit_load_to",
     "fit_shares",
+    "is_timed",
     "outputs",
     "total",
 ]
@@ -44,6 +47,12 @@ LEAST_WINDOWS = 12
 
 LOAD_CLIP = 0.3
 """The load explains latency up to 30 % beyond its usual value; further out the slope is not known."""
+
+MOST = 1e15
+"""Counts are taken for no more than this: what is larger is no count."""
+
+_SHORTEST, _LONGEST = 1e-12, 1e9
+"""Seconds between which a time per record is taken for one."""
 
 _TRIED = 16
 """Combinations of parents' labels that are compared for one stage."""
@@ -144,7 +153,7 @@ class LoadModel(msgspec.Struct, frozen=True):
     def residual(self, now: WindowCounts) -> tuple[float, float] | None:
         """What the load leaves of ln latency, and its standard deviation; None where nothing was measured."""
         counts = total(now, self.stage)
-        if counts.latency <= 0 or counts.records <= 0:
+        if not is_timed(counts):
             return None
         known = now.known.get(self.stage, 0)
         shared = known / self.emitters if known and self.emitters else 1.0
@@ -175,6 +184,19 @@ class LoadModel(msgspec.Struct, frozen=True):
         return found
 
 
+def bounded(counts: Numbers, most: float = MOST) -> NDArray[np.float64]:
+    """Counts as an array of floats that no formula here can break on: from 0 to :data:`MOST`, 0 for NaN.
+
+    Example:
+        >>> bounded([3, -1, float("nan"), 1e300]).tolist()
+        [3.0, 0.0, 0.0, 1000000000000000.0]
+    """
+    found: NDArray[np.float64] = np.clip(
+        np.nan_to_num(np.asarray(counts, dtype=np.float64), posinf=most), 0.0, most
+    )
+    return found
+
+
 def total(window: WindowCounts, stage: str) -> StageCounts:
     """What all versions of a stage did in a window; the latency is the mean over records, in logarithms."""
     versions = window.stages.get(stage)
@@ -188,8 +210,18 @@ def total(window: WindowCounts, stage: str) -> StageCounts:
 _NOTHING = StageCounts()
 
 
+def is_timed(counts: StageCounts) -> bool:
+    """Whether a time per record was measured, and is one.
+
+    Example:
+        >>> [is_timed(StageCounts(10, latency=seconds)) for seconds in (0.01, 0.0, 1e300)]
+        [True, False, False]
+    """
+    return counts.records > 0 and _SHORTEST <= counts.latency <= _LONGEST
+
+
 def _summed(parts: Sequence[StageCounts]) -> StageCounts:
-    timed = [(p.records, p.latency, p.latency_spread) for p in parts if p.latency > 0 and p.records > 0]
+    timed = [(p.records, p.latency, p.latency_spread) for p in parts if is_timed(p)]
     weight = sum(n for n, _, _ in timed)
     return StageCounts(
         records=sum(p.records for p in parts),
@@ -251,6 +283,7 @@ def fit_shares(
         sent: per parent and window, what :func:`outputs` gives.
         base: which windows to learn from, shape ``(n,)``.
     """
+    arrived = bounded(arrived)
     base = base & (arrived > 0)
     if int(base.sum()) < LEAST_WINDOWS or not sent:
         return None
@@ -259,9 +292,11 @@ def fit_shares(
     tries = [_fit(columns, labels, arrived, base, _LATE[1]) for labels in product(*columns)]
     labels = min(tries, key=lambda fit: fit[0])[1]
     # How much is under way at the end of a window is not known; a wrong guess would pull the shares down.
-    _, labels, shares = min(
+    error, labels, shares = min(
         (_fit(columns, labels, arrived, base, late) for late in _LATE), key=lambda fit: fit[0]
     )
+    if not (isfinite(error) and np.any(shares > 0)):
+        return None
     forecast = np.zeros(len(arrived))
     for column, label, share in zip(columns, labels, shares.tolist(), strict=True):
         forecast += share * column[label]
@@ -309,7 +344,7 @@ def _columns(
     common = sorted((label for label in counts if label), key=lambda label: (-counts[label], label))[
         : kept - 1
     ]
-    return {label: np.array([part.get(label, 0.0) for part in parts]) for label in ("", *common)}
+    return {label: bounded([part.get(label, 0.0) for part in parts]) for label in ("", *common)}
 
 
 def _solve(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
@@ -322,7 +357,10 @@ def _solve(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     pull = _TIE * rows**0.5 * float(table.mean())
     ties = [[pull * ((column == a) - (column == a - 1)) for column in range(n)] for a in range(1, n)]
     matrix = np.vstack([table, np.array(ties)]) if ties else table
-    shares, error = nnls(matrix, np.concatenate([np.ones(rows), np.zeros(len(ties))]))
+    try:
+        shares, error = nnls(matrix, np.concatenate([np.ones(rows), np.zeros(len(ties))]))
+    except (RuntimeError, ValueError):  # it did not converge, or the numbers are beyond its arithmetic
+        return np.zeros(n), inf
     return shares, float(error)
 
 
@@ -337,7 +375,7 @@ def fit_load(history: History, stage: str) -> LoadModel | None:
 
 def fit_load_to(stage: str, baseline: Sequence[StageCounts]) -> LoadModel | None:
     """The same from the counts of baseline windows."""
-    timed = [(c.records, c.latency) for c in baseline if c.latency > 0 and c.records > 0]
+    timed = [(min(c.records, MOST), c.latency) for c in baseline if is_timed(c)]
     if len(timed) < LEAST_WINDOWS:
         return None
     records, latency = np.array(timed, dtype=np.float64).T

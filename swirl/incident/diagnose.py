@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN
 from swirl.incident.hypotheses import LOUD, Hypothesis, Reasoning
+from swirl.incident.priors import Priors
 from swirl.incident.residuals import collect
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from swirl.effect import SeriesKey
     from swirl.history import History
-    from swirl.incident.residuals import Residuals
+    from swirl.incident.residuals import Forecasts, Residuals
     from swirl.incident.versions import VersionEvidence
 
 __all__ = ["NAMED", "SURE", "Diagnosis", "diagnose"]
@@ -87,7 +88,14 @@ class Diagnosis:
         return sum(p for (cause, _), p in self.posterior.items() if cause == CHANCE)
 
 
-def diagnose(history: History, onset_ms: int, last_ms: int) -> Generator[None, None, Diagnosis]:
+def diagnose(
+    history: History,
+    onset_ms: int,
+    last_ms: int,
+    *,
+    forecasts: Forecasts | None = None,
+    priors: Priors | None = None,
+) -> Generator[None, None, Diagnosis]:
     """Reason from the windows that start in ``[onset_ms, last_ms]`` against the baseline before them.
 
     A generator, so that an engine may pause: it yields at least every half a millisecond of work.
@@ -96,12 +104,15 @@ def diagnose(history: History, onset_ms: int, last_ms: int) -> Generator[None, N
         history: with its graph; its windows before the onset that are normal and whole are the baseline.
         onset_ms: start of the first anomalous window.
         last_ms: start of the newest window.
+        forecasts: of the records of sources, where a season is known: they take the place of what a rhythm
+            may do at most.
+        priors: how common the causes are in this pipeline.
     """
-    residuals = yield from collect(history, onset_ms, last_ms)
+    residuals = yield from collect(history, onset_ms, last_ms, forecasts)
     if residuals is None:
         only = {(CHANCE, ""): 1.0}
         return Diagnosis(only, (CHANCE, ""), CHANCE, "", 1.0, 1.0, 1.0, {}, {}, None)
-    reasoning = Reasoning(residuals)
+    reasoning = Reasoning(residuals, priors or Priors())
     yield from reasoning.run()
     return _conclude(reasoning)
 
@@ -137,14 +148,13 @@ def _conclude(reasoning: Reasoning) -> Diagnosis:
         hypotheses=hypotheses,
         z=reasoning.z | reasoning.contrasts,
         residuals=reasoning.r,
-        second=_second(hypotheses, best, len(reasoning.graph.stages)),
+        second=_second(reasoning, best),
     )
 
 
-def _second(
-    hypotheses: dict[tuple[str, str], Hypothesis], best: tuple[str, str], stages: int
-) -> tuple[str, str] | None:
+def _second(reasoning: Reasoning, best: tuple[str, str]) -> tuple[str, str] | None:
     """A fault beside the first that explains more than it costs; each series goes to the better of both."""
+    hypotheses, stages = reasoning.hypotheses, len(reasoning.graph.stages)
     if CAUSES[best[0]].benign or best[0] == UNKNOWN:
         return None
     first = hypotheses[best].gains
@@ -154,7 +164,7 @@ def _second(
             continue
         shared = sorted({*first, *other.gains})
         both = sum(max(first.get(s, -99.0), other.gains.get(s, -99.0)) for s in shared)
-        cost = log(CAUSES[key[0]].prior / _TWO_FAULTS / stages)
+        cost = log(reasoning.priors.of(key[0]) / _TWO_FAULTS / stages)
         gain = both - sum(first.values()) + sum(other.extras.values()) + cost
         if gain > _SECOND and (found is None or gain > found[0]):
             found = (gain, key)

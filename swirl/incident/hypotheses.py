@@ -12,12 +12,13 @@ from swirl.effect import SeriesKey
 from swirl.incident.causes import CAUSES, CHANCE, MUST, MUSTS, ROLES, UNKNOWN, UNTOUCHED, Cause
 from swirl.incident.onset import ramp_against_step
 from swirl.incident.series import CAP, Level, Ratio, Series, log_evidence
-from swirl.incident.traffic import SourceInput, density, nats_of_rhythm
+from swirl.incident.traffic import RHYTHM, SourceInput, density, nats_of_rhythm
 from swirl.incident.versions import VersionEvidence, version_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
+    from swirl.incident.priors import Priors
     from swirl.incident.residuals import Residuals
 
 __all__ = ["LOUD", "SIGNIFICANT", "Hypothesis", "Reasoning", "contrast_key"]
@@ -75,10 +76,12 @@ class Reasoning:
 
     Args:
         residuals: the evidence.
+        priors: how common each cause is.
     """
 
-    def __init__(self, residuals: Residuals) -> None:
+    def __init__(self, residuals: Residuals, priors: Priors) -> None:
         self.r = residuals
+        self.priors = priors
         self.graph = residuals.graph
         self.z: dict[SeriesKey, float] = {}
         self.inputs: dict[SeriesKey, SourceInput] = {}
@@ -139,7 +142,7 @@ class Reasoning:
     ) -> None:
         if self.silent and cause not in ("blind", "stage_down"):
             extras = {**extras, "silence": _SILENCE_UNEXPLAINED}
-        score = log(CAUSES[cause].prior / candidates) + sum(gains.values()) + sum(extras.values())
+        score = log(self.priors.of(cause) / candidates) + sum(gains.values()) + sum(extras.values())
         before = self.hypotheses.get((cause, stage))
         if before is None or score > before.score:
             self.hypotheses[cause, stage] = Hypothesis(cause, stage, score, gains, extras, version)
@@ -289,7 +292,9 @@ class Reasoning:
         yield
         if not keys:
             return
-        nats = nats_of_rhythm([self.inputs[k] for k in keys])
+        inputs = [self.inputs[k] for k in keys]
+        known = all(i.forecast_error > 0 for i in inputs)
+        nats = nats_of_rhythm(inputs, max(i.forecast_error for i in inputs) if known else RHYTHM)
         self._add(
             "rhythm",
             "",
@@ -297,6 +302,8 @@ class Reasoning:
             {"onset": self._onset(CAUSES["rhythm"], keys)},
         )
         yield
+        if known:
+            return  # a forecast knows what was before
         gains = {k: self.inputs[k].gain_of_before(self.r) for k in keys}
         self._add("return", "", gains, {"onset": self._onset(CAUSES["return"], keys)})
         yield
@@ -382,5 +389,5 @@ class Reasoning:
             else max(self.gain(k, "unknown"), 0.0)
             for k in self.z
         )
-        score = log(CAUSES[UNKNOWN].prior / len(self.graph.stages)) + anywhere
+        score = log(self.priors.of(UNKNOWN) / len(self.graph.stages)) + anywhere
         self.hypotheses[UNKNOWN, ""] = Hypothesis(UNKNOWN, "", score)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import log, nan
+from math import isfinite, log, log1p, nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from swirl.contrast import latency_floor
 from swirl.effect import SeriesKey
 from swirl.incident.graph import Graph
 from swirl.incident.series import FEWEST_WINDOWS, Level, Ratio, Series, Span, Tied
-from swirl.residual import InputModel, between, fit_load_to, fit_shares, outputs, total
+from swirl.residual import InputModel, between, bounded, fit_load_to, fit_shares, is_timed, outputs, total
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
 __all__ = [
     "BASELINE",
     "LAG_FLOOR_MS",
+    "Forecasts",
     "Residuals",
     "collect",
     "span_of",
 ]
+
+Forecasts = Mapping[str, Mapping[int, tuple[float, float]]]
+"""Of sources: stage -> start of a window, ms -> expected records and their standard deviation.
+
+For the windows of the evidence or more; what is not finite or not positive is left out."""
 
 BASELINE = 96
 """Baseline windows that are used at most."""
@@ -58,6 +65,7 @@ class Residuals:
         gone: stage -> windows in which none of its emitters was heard, though some should have been.
         heard: stage -> share of its emitters heard by window, half an emitter at least.
         whole: windows that were covered to their length.
+        forecasts: of the records of sources, where they are known.
         usable: those, and windows that were not because emitters are silent: that is corrected for.
         processes: stage -> ln of its emitters by window as a multiple of the usual number, those that said
             goodbye left out; shape ``(size,)``.
@@ -74,6 +82,7 @@ class Residuals:
     processes: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     gone: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     heard: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    forecasts: Forecasts = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.whole = np.array([w.whole for w in self.windows], dtype=np.bool_)
@@ -81,11 +90,11 @@ class Residuals:
 
     def column(self, stage: str, name: str) -> NDArray[np.float64]:
         """A number of a stage's counts by window, shape ``(size,)``."""
-        return np.array([getattr(c, name) for c in self.counts[stage]], dtype=np.float64)
+        return bounded([getattr(c, name) for c in self.counts[stage]])
 
     def counter(self, stage: str, name: str) -> NDArray[np.float64]:
         """A counter of a stage, built in or the user's own."""
-        return np.array([c.counter(name) for c in self.counts[stage]], dtype=np.float64)
+        return bounded([c.counter(name) for c in self.counts[stage]])
 
     @property
     def evidence(self) -> list[WindowCounts]:
@@ -105,13 +114,15 @@ def span_of(windows: Sequence[WindowCounts], onset_ms: int) -> Span | None:
     return Span(np.array(base, dtype=np.intp), first, len(windows), clean)
 
 
-def collect(history: History, onset_ms: int, last_ms: int) -> Generator[None, None, Residuals | None]:
+def collect(
+    history: History, onset_ms: int, last_ms: int, forecasts: Forecasts | None = None
+) -> Generator[None, None, Residuals | None]:
     """All residual series for the evidence ``[onset, last]``; None without a graph or a window."""
     windows = [w for w in history.windows if w.start_ms <= last_ms]
     span = span_of(windows, onset_ms)
     if history.definition is None or not history.definition.stages or span is None:
         return None
-    found = Residuals(Graph(history.definition), history.definition, windows, span)
+    found = Residuals(Graph(history.definition), history.definition, windows, span, forecasts=forecasts or {})
     for stage in found.graph.stages:
         counts: list[StageCounts] = []
         for start in range(0, len(windows), 64):
@@ -138,8 +149,8 @@ def _silent(window: WindowCounts) -> bool:
 
 
 def _note_emitters(found: Residuals, stage: str) -> None:
-    known = np.array([w.known.get(stage, 0) for w in found.windows], dtype=np.float64)
-    heard = np.array([w.heard.get(stage, 0) for w in found.windows], dtype=np.float64)
+    known = bounded([w.known.get(stage, 0) for w in found.windows])
+    heard = bounded([w.heard.get(stage, 0) for w in found.windows])
     now = slice(found.span.first, found.span.stop)
     found.gone[stage] = (known > 0) & (heard == 0)
     found.heard[stage] = np.where(
@@ -162,11 +173,29 @@ def _arrivals(found: Residuals, stage: str) -> Generator[None, None, None]:
     if found.graph.parents[stage]:
         yield from _given_parents(found, stage, arrived, whole)
         return
-    level = Level(np.log(arrived + 0.5), found.span)
+    season, widen = _season(found, stage)
+    level = Level(np.log(arrived + 0.5) - season, found.span, widen=widen)
     if level.known:
         found.series[SeriesKey(stage, "records")] = level
-        found.whole_inputs[stage] = Level(np.log(whole + 0.5), found.span)
+        found.whole_inputs[stage] = Level(np.log(whole + 0.5) - season, found.span)
     yield
+
+
+def _season(found: Residuals, stage: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far forecasts lie from the usual input, as logarithms, and their variance; 0 without one."""
+    season, variance = np.zeros(found.span.size), np.zeros(found.span.size)
+    known = found.forecasts.get(stage)
+    if not known:
+        return season, variance
+    base = found.column(stage, "records")[found.span.base]
+    usual = float(np.median(np.log(base + 0.5)))
+    for index, window in enumerate(found.windows):
+        expected, sd = known.get(window.start_ms, (nan, nan))
+        if isfinite(expected) and isfinite(sd) and expected > 0 and sd >= 0:
+            season[index] = log(expected + 0.5) - usual
+            # Of a log-normal law.
+            variance[index] = log1p(min(sd / expected, 10.0) ** 2)
+    return season, variance
 
 
 def _given_parents(
@@ -198,7 +227,7 @@ def _given_parents(
 def _forecasts(model: InputModel, sent: dict[str, list[dict[str, float]]]) -> NDArray[np.float64]:
     forecast = np.zeros(len(next(iter(sent.values()))))
     for (parent, label), share in zip(model.parents, model.shares, strict=True):
-        forecast += share * np.array([part.get(label, 0.0) for part in sent[parent]])
+        forecast += share * bounded([part.get(label, 0.0) for part in sent[parent]])
     return forecast
 
 
@@ -269,7 +298,7 @@ def _labels(found: Residuals, stage: str) -> Generator[None, None, None]:
     members = []
     # Of two labels one says it all: the one that is commoner in the baseline.
     for label in labels[:1] if len(labels) == 2 else labels:
-        k = np.array([c.labels.get(label, 0) for c in found.counts[stage]], dtype=np.float64)
+        k = bounded([c.labels.get(label, 0) for c in found.counts[stage]])
         members.append(Ratio(np.minimum(k, predictions), predictions, found.span, label))
         yield
     found.series[SeriesKey(stage, "prediction_ratio")] = Tied(members, len(members))
@@ -283,7 +312,7 @@ def _features(found: Residuals, stage: StageDefinition) -> Generator[None, None,
         # Already in sigmas of its null law; rows that come in clusters make it larger, so the baseline counts
         # too.
         level = Level(
-            np.array([part.get(name, nan) for part in drift]),
+            np.clip(np.array([part.get(name, nan) for part in drift]), -_LARGE, _LARGE),
             found.span,
             floor=1.0,
             clip=_LARGE,
@@ -307,7 +336,7 @@ def _latency(found: Residuals, stage: str) -> Generator[None, None, None]:
     if model is None:
         return
     records, latency = found.column(stage, "records"), found.column(stage, "latency")
-    measured = found.whole & (latency > 0) & (records > 0)
+    measured = found.whole & np.array([is_timed(c) for c in counts], dtype=np.bool_)
     shared = np.exp(found.processes[stage])
     value = model.judge(np.where(measured, records, model.usual), np.where(measured, latency, 1.0), shared)
     x = np.where(measured, value, nan)

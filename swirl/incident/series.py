@@ -141,6 +141,9 @@ class Ratio:
     """
 
     def __init__(self, k: NDArray[np.float64], n: NDArray[np.float64], span: Span, label: str = "") -> None:
+        # No part is larger than its whole, whatever was counted.
+        n = np.maximum(n, 0.0)
+        k = np.clip(k, 0.0, n)
         self.k, self.n, self.span, self.label = k, n, span, label
         base_k, base_n = k[span.base], n[span.base]
         self.usual = (float(base_k.sum()) + 0.5) / (float(base_n.sum()) + 1.0)

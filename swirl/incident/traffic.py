@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from swirl.incident.residuals import Residuals
     from swirl.incident.series import Level
 
-__all__ = ["SourceInput", "density", "nats_of_rhythm"]
+__all__ = ["RHYTHM", "SourceInput", "density", "nats_of_rhythm"]
 
 RHYTHM = 0.35
-"""Standard deviation of ln traffic by its rhythm, until a season is known."""
+"""Standard deviation of ln traffic by its rhythm, while no season is known."""
 
 SOURCE_ERROR = 0.05
 """How well sources agree on a common factor, and traffic with what it was before."""
@@ -50,6 +50,7 @@ class SourceInput:
     Attributes:
         x: ln of the factor on its usual input.
         sd: standard deviation of that.
+        forecast_error: standard deviation of the ln forecast, 0 where there is none.
         scaled: ln of the factor on the number of its emitters in the same windows.
         nothing: ln likelihood of "not touched", which lets traffic follow the number of processes.
     """
@@ -61,7 +62,9 @@ class SourceInput:
         thin = exp(-max(level.centre + x, 0.0)) * 0.3
         self.level = level
         self.x = x
-        self.sd = sqrt(level.error(windows) ** 2 + thin)
+        # A forecast errs by the same in all windows of the evidence.
+        self.forecast_error = sqrt(float(level.widen[level.span.first : level.span.stop].mean()))
+        self.sd = sqrt(level.error(windows) ** 2 + thin + self.forecast_error**2)
         self.scaled = float(processes[settled : level.span.stop].mean())
         self.nothing = self.nats(self._as_processes())
 
@@ -110,11 +113,11 @@ def _settled(level: Level) -> int:
     return first + 1 if partly else first
 
 
-def nats_of_rhythm(inputs: Sequence[SourceInput]) -> float:
-    """Nats for "all sources move by one common factor" of the size that a rhythm has."""
+def nats_of_rhythm(inputs: Sequence[SourceInput], sd: float = RHYTHM) -> float:
+    """Nats for "all sources move by one common factor", as large as a rhythm or the error of its forecast."""
     spread = hypot(max(i.sd for i in inputs), SOURCE_ERROR)
-    grid = [-0.9 + 1.8 * step / 60 for step in range(61)]
-    prior = [density(c, RHYTHM) for c in grid]
+    grid = [2.6 * sd * (step / 30 - 1) for step in range(61)]
+    prior = [density(c, sd) for c in grid]
     likelihood = 0.0
     for c, p in zip(grid, prior, strict=True):
         together = p

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log, sqrt
+from math import isfinite, log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from swirl.contrast import counts_of, mantel_haenszel
 from swirl.effect import SeriesKey
 from swirl.history import StageCounts
 from swirl.incident.series import Level, Ratio, Tied
+from swirl.residual import bounded, is_timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,8 +220,8 @@ def _compare_ratio(metric: str, series: Ratio, pairs: _Pairs, read: _Read) -> Co
         for part in old:
             table[0, :, column] += read(part)
         table[1, :, column] = read(new)
-    n = table[:, 1]
-    k = np.clip(table[:, 0], 0.0, n)
+    n = bounded(table[:, 1])
+    k = np.minimum(bounded(table[:, 0]), n)
     found = mantel_haenszel(k, n)
     if found is None:
         return None
@@ -252,14 +253,14 @@ def _compare_latency(series: Level, pairs: _Pairs) -> Contrast | None:
     rows = [
         (row, new)
         for old, new in pairs
-        if new.records >= 10 and new.latency > 0 and (row := _merged(old)) is not None
+        if new.records >= 10 and is_timed(new) and (row := _merged(old)) is not None
     ]
     if not rows:
         return None
     weight = gap = base = 0.0
     records_old = records_new = 0
     for (n_old, ln_old, spread_old), new in rows:
-        spread = max(new.latency_spread, 0.1)
+        spread = _spread(new.latency_spread)
         w = 1 / (spread_old**2 / n_old + spread**2 / new.records)
         weight, gap = weight + w, gap + w * (log(new.latency) - ln_old)
         base += ln_old
@@ -281,9 +282,14 @@ def _compare_latency(series: Level, pairs: _Pairs) -> Contrast | None:
 
 def _merged(parts: list[StageCounts]) -> tuple[int, float, float] | None:
     """Records, ln latency and its spread over several versions."""
-    timed = [p for p in parts if p.latency > 0 and p.records > 0]
+    timed = [p for p in parts if is_timed(p)]
     records = sum(p.records for p in timed)
     if records < 10:
         return None
     middle = sum(p.records * log(p.latency) for p in timed) / records
-    return records, middle, max(sum(p.records * p.latency_spread for p in timed) / records, 0.1)
+    return records, middle, sum(p.records * _spread(p.latency_spread) for p in timed) / records
+
+
+def _spread(measured: float) -> float:
+    """The scatter of ln latency, within reason."""
+    return min(max(measured, 0.1), 10.0) if isfinite(measured) else 1.0

@@ -83,3 +83,41 @@ def test_what_is_benign_has_nothing_to_look_at() -> None:
         "return",
         "chance",
     }
+
+
+def forecast(ads: Ads, windows: int, expected: float, error: float) -> Diagnosis:
+    starts = [w.start_ms for w in ads.history.windows[-windows:]]
+    given = {"ingest": dict.fromkeys(starts, (expected, error * expected))}
+    d: Diagnosis = drain(diagnose(ads.history, starts[0], starts[-1], forecasts=given))
+    return d
+
+
+def slow_fall(to: float) -> Ads:
+    ads = Ads(1)
+    ads.pass_by(60)
+    for step in range(15):
+        ads.second(Second(factor=1 - (1 - to) * (step + 1) / 15))
+    return ads
+
+
+def test_throttling_that_comes_slowly_is_told_from_rhythm_by_a_forecast() -> None:
+    ads = slow_fall(0.6)
+    assert last(ads, 5).benign > 0.5  # without a forecast nothing tells them apart
+    d = forecast(ads, 5, 25_000.0, 0.05)
+    assert (d.cause, d.stage) == ("source_throttled", "ingest")
+    assert d.benign < 0.2
+
+
+def test_a_rhythm_that_was_forecast_is_no_incident_however_fast_it_comes() -> None:
+    ads = Ads(1)
+    ads.pass_by(60)
+    ads.pass_by(3, Second(factor=0.5))
+    assert last(ads, 3).benign < 0.5
+    d = forecast(ads, 3, 12_500.0, 0.05)
+    assert d.benign > 0.8
+
+
+def test_an_outage_is_an_outage_at_the_quiet_hour_too() -> None:
+    ads = slow_fall(0.3)
+    ads.pass_by(2, Second(factor=0.0))
+    assert forecast(ads, 2, 7_500.0, 0.1).best == ("source_outage", "ingest")
