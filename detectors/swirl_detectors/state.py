@@ -152,8 +152,8 @@ def _places() -> dict[str, int | slice]:
 FIELDS = _places()
 HEIGHT = sum(_HEIGHTS.get(name, 1) for name in FIELDS)
 
-_PRIOR_VARIANCE = (0.1, 0.2, 0.1, 0.1)
-"""Of the coefficients of the lags."""
+_PRIOR_COVARIANCE = np.diag((0.1, 0.2, 0.1, 0.1))[np.triu_indices(LAGS)][:, None]
+"""Of the coefficients of the lags, which are 0 on average; upper triangle."""
 
 
 def new_table(n: int) -> Array:
@@ -163,5 +163,5 @@ def new_table(n: int) -> Array:
     state.scale2[:] = 1.0
     state.plain_scale2[:] = 1.0
     state.bin[:] = -1.0
-    state.covariance[:] = np.diag(_PRIOR_VARIANCE)[np.triu_indices(LAGS)][:, None]
+    state.covariance[:] = _PRIOR_COVARIANCE
     return table

@@ -59,7 +59,13 @@ _AT[_ROWS, _COLUMNS] = _AT[_COLUMNS, _ROWS] = np.arange(len(_ROWS))
 _WEIGHTS = np.array(RATES)[:, None]
 _CAUTION = 4.0
 """Nats that forecasts of the residuals must have been worth until they are used by half."""
-_LEAST_MEMORY, _MOST_MEMORY = -4.0, 12.0
+_LEAST_MEMORY, _MOST_MEMORY = -4.0, 8.0
+_FORGIVING = 500.0
+"""After so many windows without use what spoke for the memory has faded to 1/e."""
+_FORGETTING = 300.0
+"""After so many windows without trust its coefficients have."""
+_YOUNG, _LOCAL = 300, 50.0
+"""The level of a series that wandered in its first windows is that of the last ones."""
 _LARGEST_COUNT = 1e15
 _LARGEST = 1e100
 _TINY = 1e-12
@@ -358,6 +364,8 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
     slopes = step.slopes
     state.coefficients += slopes * (error * gain)
     state.covariance -= slopes[_ROWS] * slopes[_COLUMNS] * gain
+    # What was learnt of a fault in the first hours must not wait for the next one.
+    state.coefficients *= 1 - np.where(judged, 1 - step.trust, 0.0) / _FORGETTING
     counted = np.minimum(state.scale_points + 1, float(MEMORY))
     prior = 10 + 50 * skew * skew if kind in COUNTED else np.zeros_like(skew)
     unknown = 1 + step.level_unknown
@@ -375,7 +383,8 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
         moved = held + (capped - held) / (counted + prior)
         held[:] = np.where(judged, np.maximum(moved, least), held)
     gained += np.log(unknown) - np.log(unknown + step.leverage)
-    memory = np.minimum(np.maximum(state.memory + gained / 2, _LEAST_MEMORY), _MOST_MEMORY)
+    memory = state.memory - np.maximum(state.memory, 0.0) / _FORGIVING + gained / 2
+    memory = np.minimum(np.maximum(memory, _LEAST_MEMORY), _MOST_MEMORY)
     state.memory[:] = np.where(judged, memory, state.memory)
     state.scale_points[:] = np.where(judged, counted, state.scale_points)
     fade = np.where(judged, 1 - 1 / MEMORY, 1.0)
@@ -401,7 +410,8 @@ def _learn_dispersion(kind: Kind, state: State, step: Step, skew: Array) -> None
 
 def _learn_level(kind: Kind, state: State, step: Step, off: Array, skew: Array, fade: float) -> None:
     worth = step.worth
-    weight = state.weight * fade + worth
+    young = np.where(state.points < _YOUNG, step.trust, 0.0)
+    weight = state.weight * (fade - young / _LOCAL) + worth
     square = off * off * (weight - worth) / weight
     settled = state.variance_points > 20
     square = np.where(

@@ -257,6 +257,7 @@ class ScalarChange:
             leverage,
             slopes,
             fresh,
+            trust,
             z,
         )
         odd = (self.held or not ready) and abs(z) > 5 + 3 * abs(self.skew)
@@ -371,6 +372,7 @@ class ScalarChange:
             leverage,
             slopes,
             fresh,
+            trust,
             z,
         ) = self.step
         skew, s2, fade = abs(self.skew), self.scale2, 1 - 1 / MEMORY
@@ -381,6 +383,7 @@ class ScalarChange:
             error = (r - remembered) / spread
             self.b = self.b + slopes * (min(max(error, -bound), bound) * q)
             self.P = self.P - np.outer(slopes, slopes) * q
+            self.b = self.b * (1 - (1 - trust) / 300)
             self.scale_points = min(self.scale_points + 1, MEMORY)
             prior = 10 + 50 * skew**2 if self.counted else 0.0
             most, least = 25 + 5 * skew**2, 1e-12 if self.counted else 1e-4
@@ -388,7 +391,8 @@ class ScalarChange:
             square, plain = error * error / (unknown + leverage), r * r / unknown
             gained = math.log(plain2 * unknown / (s2 * (unknown + leverage)))
             gained += min(plain / plain2, 16.0) - min(square / s2, 16.0)
-            self.memory = min(max(self.memory + gained / 2, -4.0), 12.0)
+            faded = self.memory - max(self.memory, 0.0) / 500
+            self.memory = min(max(faded + gained / 2, -4.0), 8.0)
             worth2 = self.scale_points + prior
             self.scale2 = max(s2 + (min(square, most * s2) - s2) / worth2, least)
             self.plain2 = max(plain2 + (min(plain, most * plain2) - plain2) / worth2, least)
@@ -405,7 +409,7 @@ class ScalarChange:
         if known:
             self.sxx = self.sxx * (1 - 1 / 20000) + sea * sea
             self.sxy = self.sxy * (1 - 1 / 20000) + sea * (y - self.level)
-        self.learn_level(y, f, worth, (6 + 3 * skew) * math.sqrt(variance * d), fade, x, n)
+        self.learn_level(y, f, worth, (6 + 3 * skew) * math.sqrt(variance * d), fade, x, n, trust)
         self.bin_sum += y
         self.bin_points += 1
         for channel, excess in self.ended:
@@ -417,9 +421,10 @@ class ScalarChange:
             self.tune()
 
     def learn_level(
-        self, y: float, f: float, worth: float, bound: float, fade: float, x: float, n: float
+        self, y: float, f: float, worth: float, bound: float, fade: float, x: float, n: float, trust: float
     ) -> None:
-        off, self.weight = y - f, self.weight * fade + worth
+        off = y - f
+        self.weight = self.weight * (fade - (trust / 50 if self.points < 300 else 0.0)) + worth
         square = off * off * (self.weight - worth) / self.weight
         if not self.points:
             self.level = (x + 0.5) / (n + 1) if self.kind is Kind.RATIO else y
