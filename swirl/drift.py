@@ -161,8 +161,15 @@ def cell_counts(sample: Distribution, edges: list[float]) -> Array:
     return np.diff(ranks, prepend=0.0, append=1.0) * sample.count
 
 
-def label_cells(baseline: Mapping[str, int], sample: Mapping[str, int]) -> tuple[Array, Array]:
+def label_cells(
+    baseline: Mapping[str, int], sample: Mapping[str, int], least: float = _LEAST_EXPECTED
+) -> tuple[Array, Array]:
     """Counts of both by label; labels that are rare in both are counted together.
+
+    Args:
+        baseline: what is normal.
+        sample: to compare with it.
+        least: labels of which fewer are expected are rare.
 
     Example:
         >>> label_cells({"a": 900, "b": 100}, {"a": 80, "b": 10, "c": 1, "d": 9})
@@ -176,10 +183,10 @@ def label_cells(baseline: Mapping[str, int], sample: Mapping[str, int]) -> tuple
     if not total.all():
         return counts[:, 0], counts[:, 1]
     expected = counts.sum(axis=1) * total.min() / total.sum()
-    rare = (expected < _LEAST_EXPECTED) | np.array([name == OVERFLOW for name in labels])
+    rare = (expected < least) | np.array([name == OVERFLOW for name in labels])
     kept, joined = counts[~rare], counts[rare].sum(axis=0)
     # New labels of some weight are what drift is about: together they are a cell of their own.
-    if joined.max() >= _LEAST_EXPECTED or not len(kept):
+    if joined.max() >= least or not len(kept):
         kept = np.concatenate((kept, joined[None]))
     else:
         kept[kept.sum(axis=1).argmin()] += joined
@@ -303,18 +310,21 @@ def chi_square(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Com
     return Comparison(found.squared / cluster, said.p_value, said.z)
 
 
-def kolmogorov_distance(largest: float, n: float, m: float, *, digests: float = 0.0) -> Distance:
+def kolmogorov_distance(
+    largest: float, n: float, m: float, *, law: KolmogorovLaw | None = None, digests: float = 0.0
+) -> Distance:
     """The distance of two cumulative distributions from their largest difference.
 
     Args:
         largest: difference, in [0, 1].
         n: values in the baseline.
         m: values in the sample.
+        law: where it was not looked at everywhere.
         digests: what the errors of the summaries add to chance.
     """
     unit = chance(n, m, digests=digests)
     unit /= KolmogorovLaw.stephens(1.0, 1 / unit)
-    return Distance(largest * largest / unit, KolmogorovLaw(), unit, root=True)
+    return Distance(largest * largest / unit, law or KolmogorovLaw(), unit, root=True)
 
 
 def kolmogorov_smirnov(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:

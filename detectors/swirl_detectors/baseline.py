@@ -24,7 +24,7 @@ from swirl.drift import (
     label_cells,
     wasserstein_distance,
 )
-from swirl.null_law import GammaLaw
+from swirl.null_law import GammaLaw, KolmogorovLaw
 from swirl.sketch import Categories, Distribution
 from swirl_detectors.samples import DIGEST, LABELS, Sample, pack, unpack
 
@@ -39,6 +39,7 @@ _DIGESTS = 6e-6
 _NAMED = 5
 _LEAST_COUNT = 5
 _LEAST_MOVE = 0.01
+_MOST_ALIKE = 10.0
 _TAIL = 0.005
 
 
@@ -91,10 +92,17 @@ class LabelBaseline:
         self.count = sum(self.counts.values())
         self.windows += 1
 
-    def compare(self, sample: Sample, statistic: str) -> Distance | None:
-        """How far a sample lies off; by PSI where a statistic is for numbers only."""
+    def compare(self, sample: Sample, statistic: str, cluster: float = 1.0) -> Distance | None:
+        """How far a sample lies off; by PSI where a statistic is for numbers only.
+
+        Args:
+            sample: labels.
+            statistic: that is wanted.
+            cluster: records that are alike; labels with fewer than five clusters are counted together.
+        """
         assert isinstance(sample, dict)
-        a, b = label_cells(self.counts, {label: n for label, n in sample.items() if n > 0})
+        seen = {label: n for label, n in sample.items() if n > 0}
+        a, b = label_cells(self.counts, seen, _LEAST_COUNT * min(max(cluster, 1.0), _MOST_ALIKE))
         return cell_distance(self.statistic(statistic), a, b)
 
     @staticmethod
@@ -169,6 +177,7 @@ class NumberBaseline:
         self._set_at = 0
         self._cells = np.empty(0, dtype=np.intp)
         self._area = GammaLaw(1.0, 1.0)
+        self._points_law = KolmogorovLaw()
         self._exact = True
 
     def takes(self, sample: Sample) -> bool:
@@ -199,6 +208,7 @@ class NumberBaseline:
         self._cells = cells_of(ranks)
         if not self._cells.size:
             self._cells = np.arange(min(len(ranks), 2))
+        self._points_law = KolmogorovLaw.at_points(ranks)
         self._set_area(ranks)
         self._set_at = self.count
 
@@ -235,7 +245,12 @@ class NumberBaseline:
         if self.count >= 2 * self._set_at:
             self._set()
 
-    def compare(self, sample: Sample, statistic: str) -> Distance | None:
+    def compare(
+        self,
+        sample: Sample,
+        statistic: str,
+        cluster: float = 1.0,  # noqa: ARG002 - it matters for labels
+    ) -> Distance | None:
         """How far a sample lies off; None before :meth:`begin`."""
         assert isinstance(sample, Distribution)
         if self._digest is not None:
@@ -245,7 +260,8 @@ class NumberBaseline:
         digests = 0.0 if self._exact and sample.exact else _DIGESTS
         n, m = float(self.count), float(sample.count)
         if statistic == "ks":
-            return kolmogorov_distance(float(np.abs(f - g).max()), n, m, digests=digests)
+            largest = float(np.abs(f - g).max())
+            return kolmogorov_distance(largest, n, m, law=self._points_law, digests=digests)
         if statistic == "wasserstein":
             area = float((np.abs(f - g) * self._steps).sum())
             return wasserstein_distance(area, self._deviation, self._area, n, m, digests=digests)
@@ -301,7 +317,9 @@ class NumberBaseline:
                 )
             ],
             "cells": self._cells.tolist(),
-            "rest": [self._set_at, self._deviation, self._area.shape, self._area.scale, self._exact],
+            "exact": self._exact,
+            "set_at": self._set_at,
+            "laws": [self._deviation, self._area.shape, self._area.scale, self._points_law.missed],
         }
 
     @classmethod
@@ -315,9 +333,9 @@ class NumberBaseline:
         self._grid = Grid(*arrays[:2])
         self._ties, self._below, self._outside, self._steps = arrays[2:]
         self._cells = np.array(data["cells"], dtype=np.intp)
-        set_at, deviation, shape, scale, exact = data["rest"]
-        self._deviation, self._set_at = float(deviation), int(set_at)
-        self._area, self._exact = GammaLaw(float(shape), float(scale)), bool(exact)
+        self._exact, self._set_at = bool(data["exact"]), int(data["set_at"])
+        self._deviation, shape, scale, missed = (float(number) for number in data["laws"])
+        self._area, self._points_law = GammaLaw(shape, scale), KolmogorovLaw(missed)
         return self
 
 

@@ -148,10 +148,10 @@ class Series:
         known = self.baseline
         if known is None or not known.takes(sample) or (known.windows < begin and not self.given):
             return None
-        found = known.compare(sample, statistic)
+        dispersion = self.dispersion
+        found = known.compare(sample, statistic, dispersion)
         if found is None:
             return None
-        dispersion = self.dispersion
         usual, freedom = dispersion, _PRIOR + self._known
         if self.given:
             freedom = _UNSURE + self._known
@@ -204,7 +204,7 @@ class Series:
             own = self._own = baseline_for(sample)
         if own.windows >= settling.windows:
             return
-        found = own.compare(sample, statistic) if own.windows else None
+        found = own.compare(sample, statistic, self.dispersion) if own.windows else None
         if found is not None:
             self._count(found)
         own.learn(sample)
