@@ -19,6 +19,7 @@ counter_level             level         the user's own counter per record, unles
 latency_p50               level         median time per record, given the load
 latency_p95               positive      0.95 quantile of the time per record
 lag                       positive      time of sending minus event time, of what came last
+version_contrast          level         newest version against the others in the same window, in sigmas
 drift                     distribution  a feature against its baseline
 prediction_drift          distribution  a numeric prediction against its baseline
 observed_drift            distribution  the user's own observation against its baseline
@@ -38,6 +39,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from swirl.contrast import version_contrasts
 from swirl.detector import Kind, Points
 from swirl.effect import SeriesKey
 from swirl.history import BUILT_IN, StageCounts, WindowCounts, segments_of
@@ -257,8 +259,19 @@ def measure(
     definition: Definition,
     table: SeriesTable,
     models: tuple[Mapping[str, InputModel], Mapping[str, LoadModel]],
+    earlier: Sequence[WindowCounts] = (),
 ) -> Iterator[Measured]:
-    """The points of a closed window, to be judged."""
+    """The points of a closed window, to be judged.
+
+    Args:
+        window: it.
+        now: its counts.
+        before: those of the window before it.
+        definition: the stage graph.
+        table: which series there are.
+        models: of input and of load, by stage.
+        earlier: windows that tell which version of a stage is the newest.
+    """
     inputs, loads = models
     stages = {stage: total(now, stage) for stage in now.stages}
     tallies = window.by_stage()
@@ -279,6 +292,9 @@ def measure(
                 )
     for ratio in definition.ratios:
         yield from _ratio(ratio, stages)
+    for contrast in version_contrasts(now, definition, earlier):
+        label = f"{contrast.metric}:{contrast.label}" if contrast.label else contrast.metric
+        yield Measured(SeriesKey(contrast.stage, "version_contrast", label), Kind.LEVEL, contrast.z)
     # Last, so that where there are too many series it is these that are left out.
     for stage in definition.stages:
         if stage.name in stages:

@@ -55,21 +55,30 @@ class Choice:
         options = {"warm_up": self._warm_up, **wanted.options} if has_warm_up else wanted.options
         return configured(DetectorDefinition(wanted.name, options), known)
 
-    def of(self, stage: str, kind: Kind, *, labels: bool) -> tuple[Detector, ...]:
+    def of(self, stage: str, metric: str, kind: Kind, *, labels: bool) -> tuple[Detector, ...]:
         """The detectors of a series, in order.
 
         Args:
             stage: of the series.
+            metric: of the series.
             kind: of its numbers.
             labels: of a distribution: it counts labels, not numbers.
         """
         named = [detector for detector in self._own.get(stage, ()) if kind in detector.kinds]
-        found = named or self._defaults.get(kind, ())
+        found = self._of_metric(metric) or named or self._defaults.get(kind, ())
         return tuple(d for d in found if labels or not getattr(d, "labels_only", False))
+
+    @staticmethod
+    def _of_metric(metric: str) -> tuple[Detector, ...]:
+        """Series with a law of their own, which no other detector knows."""
+        return (detectors()["contrast"](),) if metric == "version_contrast" else ()
 
     def all_of(self, kind: Kind) -> tuple[Detector, ...]:
         """Every detector that may judge series of a kind: those by default, then those of the stages."""
-        found = list(self._defaults.get(kind, ()))
+        found = [
+            *self._defaults.get(kind, ()),
+            *self._of_metric("version_contrast" if kind is Kind.LEVEL else ""),
+        ]
         for named in self._own.values():
             found += [d for d in named if kind in d.kinds and not any(d == known for known in found)]
         return tuple(found)

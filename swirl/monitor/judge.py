@@ -95,7 +95,7 @@ class Judge:
     def _seat(self, kind: Kind, row: int) -> None:
         """Give a series to the detectors that shall judge it, and to no others."""
         key = self.table.keys[kind][row]
-        wanted = self._choice.of(key.stage, kind, labels=key in self._labelled)
+        wanted = self._choice.of(key.stage, key.metric, kind, labels=key in self._labelled)
         seats = self._seats[kind]
         for detector in wanted:
             if not any(seat.detector == detector for seat in seats):

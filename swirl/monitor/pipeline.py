@@ -262,7 +262,10 @@ class PipelineMonitor:
         before = self._history.windows[-1] if self._history.windows else None
         self._history.append(now)
         yield
-        measured = list(measure(window, now, before, self._definition, self._judge.table, self._models))
+        earlier = self._history.windows[:-1]
+        measured = list(
+            measure(window, now, before, self._definition, self._judge.table, self._models, earlier)
+        )
         yield
         judged: list[Judged] = []
         for kind in self._judge.judge(measured, start, exposure, whole=whole):

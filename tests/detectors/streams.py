@@ -46,7 +46,7 @@ def _series(
             yield 0.0, 1.0, _sample(rng, number)
         else:
             x = float(rng.standard_normal())
-            yield (float(np.exp(0.3 * x - 5)) if kind is Kind.POSITIVE else x + day), 1.0, None
+            yield (float(np.exp(0.3 * x - 5)) if kind is Kind.POSITIVE else x + day - 1), 1.0, None
 
 
 def _sample(rng: np.random.Generator, number: int) -> Distribution | dict[str, int]:

@@ -73,7 +73,7 @@ def wants(*named: DetectorDefinition) -> Definition:
 
 
 def names(choice: Choice, stage: str, kind: Kind, *, labels: bool = False) -> list[str]:
-    return [detector.name for detector in choice.of(stage, kind, labels=labels)]
+    return [detector.name for detector in choice.of(stage, "records", kind, labels=labels)]
 
 
 def test_a_stage_has_the_detectors_it_names_where_they_judge_the_kind_and_the_defaults_elsewhere() -> None:
@@ -92,7 +92,8 @@ def test_a_detector_of_labels_judges_no_numbers() -> None:
 def test_a_detector_has_the_warm_up_of_the_settings_unless_the_stage_says_otherwise() -> None:
     choice = Choice(DEFAULTS, 17)
     choice.define(wants(DetectorDefinition("change"), DetectorDefinition("silence", {"warm_up": 5})))
-    assert [getattr(d, "warm_up", 0) for d in choice.of("check", Kind.RATE, labels=False)] == [17, 5]
+    found = choice.of("check", "records", Kind.RATE, labels=False)
+    assert [getattr(detector, "warm_up", 0) for detector in found] == [17, 5]
 
 
 def test_a_detector_that_nobody_has_is_named_and_the_defaults_judge() -> None:
@@ -198,3 +199,9 @@ def test_points_of_some_rows_keep_their_samples() -> None:
     whole = combined(points, [(rows, Scores.neutral(some))])
     assert whole.value[[0, 2]].tolist() == [0.0, 2.0]
     assert np.isnan(whole.value[1])
+
+
+def test_the_contrast_of_versions_has_a_detector_that_knows_its_law() -> None:
+    choice = Choice(DEFAULTS, 17)
+    found = choice.of("check", "version_contrast", Kind.LEVEL, labels=False)
+    assert [detector.name for detector in found] == ["contrast"]
