@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from swirl.budget import SECOND_FLOOR, Tails, exceedance, remembered, tail_law, thresholds
 from swirl.detector import Kind, Points, Rows, Scores, restoring
+from swirl_detectors.runs import RunTails
 from swirl_detectors.season import DAY_MS
 
 if TYPE_CHECKING:
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SilenceBank", "SilenceDetector"]
 
-_VERSION = 1
+_VERSION = 2
 _HOURS = 24
 _HOUR_WORTH = 20.0
 """Windows that the mean of all hours counts for in the mean of one."""
-_FIRST_SHARE = 5e-6
 _EXTRA = 12.0
 _EXPECTED_EVENTS = 20.0
 _MEMORY = 5000.0
@@ -39,20 +38,13 @@ _LARGEST_COUNT = 1e15
     _RUN,  # nats of the present silence
     _TOLD,  # it has raised its alarm
     _ONSET,
-    _COUNT,  # silences over the floor, and over the second floor
-    _COUNT2,
-    _EXCESS,
-    _EXCESS2,
-    _WATCHED,
-    _LIMIT,
-    _SPENDS,
-) = range(14)
-_TODAY = slice(14, 17)
+) = range(7)
+_TODAY = slice(7, 10)
 """Sum, windows and empty windows of the present hour: they join those of earlier days when it is over."""
-_SUMS = slice(17, 17 + _HOURS)
-_VISITS = slice(17 + _HOURS, 17 + 2 * _HOURS)
-_EMPTY = slice(17 + 2 * _HOURS, 17 + 3 * _HOURS)
-_HEIGHT = 17 + 3 * _HOURS
+_SUMS = slice(10, 10 + _HOURS)
+_VISITS = slice(10 + _HOURS, 10 + 2 * _HOURS)
+_EMPTY = slice(10 + 2 * _HOURS, 10 + 3 * _HOURS)
+_HEIGHT = 10 + 3 * _HOURS
 
 
 @dataclass(frozen=True)
@@ -114,23 +106,24 @@ class SilenceBank:
         self._table: Array = np.zeros((_HEIGHT, 0))
         self._warm_up = warm_up
         self._hour = 0
-        self._windows = 0
-        self._share = _FIRST_SHARE
+        self._tails = RunTails(_FLOOR)
         self._ended: Array = np.zeros(0)
-        self._skipped: NDArray[np.bool_] = np.ones(0, dtype=np.bool_)
+        self._measured: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
+        self._alarmed: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
 
     def grow(self, size: int) -> None:
         """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
         new = np.zeros((_HEIGHT, max(0, size - self._table.shape[1])))
-        self._set_limits(new, pool=False)
         self._table = np.concatenate((self._table, new), axis=1)
+        self._tails.grow(self._table.shape[1], float(np.exp(-_FLOOR)))
         self._ended = np.zeros(self._table.shape[1])
-        self._skipped = np.ones(self._table.shape[1], dtype=np.bool_)
+        self._measured = np.zeros(self._table.shape[1], dtype=np.bool_)
+        self._alarmed = np.zeros(self._table.shape[1], dtype=np.bool_)
 
     def score(self, rows: Rows, points: Points) -> Scores:
         """Judge the points by what was learnt before them. Moves the silences on, learns nothing."""
-        self._windows += 1
-        self._skipped[:] = True
+        self._tails.count_window()
+        self._measured[:] = False
         self._turn(_hour(points.start_ms))
         count = points.value
         ok = (count >= 0) & (count < np.inf)
@@ -139,13 +132,14 @@ class SilenceBank:
         empty = ok & (count == 0) & (table[_POINTS] > 0)
         worth = np.minimum(_worth(table, expected), _usual(table, points.start_ms))
         ready = (table[_POINTS] >= self._warm_up) & (table[_POINTS] * table[_MEAN] >= _EXPECTED_EVENTS)
-        limit = table[_LIMIT] + np.where(ready, 0.0, _EXTRA)
+        usual_limit = self._tails.limit[rows]
+        limit = usual_limit + np.where(ready, 0.0, _EXTRA)
         onset = np.where(table[_RUN] > 0, table[_ONSET], float(points.start_ms))
         run = np.where(empty, table[_RUN] + worth, np.where(ok, 0.0, table[_RUN]))
         held = table[_HELD] > 0
         alarm = empty & (run > limit) & ~held & (table[_TOLD] == 0)
         self._ended[rows] = np.where(ok & ~empty & ~held & (table[_TOLD] == 0), table[_RUN], 0.0)
-        self._skipped[rows] = ~ok | alarm
+        self._measured[rows], self._alarmed[rows] = ok, alarm
         none = np.full(len(rows), np.nan)
         scores = Scores(
             value=np.where(ok, count, np.nan),
@@ -154,18 +148,14 @@ class SilenceBank:
             low=np.where(table[_POINTS] > 0, np.where(table[_RUN] + worth > limit, 1.0, 0.0), np.nan),
             high=none,
             alarm=alarm,
-            loud=held & ok & (run > table[_LIMIT] / 2),
+            loud=held & ok & (run > usual_limit / 2),
             accumulated=alarm & (worth < limit / 2),
             since_ms=np.where(run > 0, onset, float(points.start_ms)).astype(np.int64),
             learning=~ready,
         )
         table[_TOLD] = np.where(ok & ~empty, 0.0, np.maximum(table[_TOLD], alarm))
         table[_RUN], table[_ONSET] = run, onset
-        # The alarm is a silence that was cut off at its threshold: it adds excess and no count.
-        cut = np.where(alarm, np.maximum(run - _FLOOR, 0.0), 0.0)
-        table[_EXCESS] += cut
-        table[_EXCESS2] += np.maximum(cut - SECOND_FLOOR, 0.0)
-        table[_WATCHED] += alarm
+        self._tails.cut(rows, np.where(alarm, run, 0.0))
         self._table[:, rows] = table
         return scores
 
@@ -183,34 +173,30 @@ class SilenceBank:
 
     def learn(self, rows: Rows, points: Points) -> None:
         """Take the points, which were the last to be scored, as normal."""
-        keep = ~self._skipped[rows]
-        rows, count = rows[keep], np.minimum(points.value[keep], _LARGEST_COUNT)
+        count = points.value[self._measured[rows]]
+        rows = rows[self._measured[rows]]
+        self.expected_alarms += self._tails.learn(rows, self._ended[rows])
+        calm = ~self._alarmed[rows]
+        rows, count = rows[calm], np.minimum(count[calm], _LARGEST_COUNT)
         table = self._table[:, rows]
-        excess = np.maximum(self._ended[rows] - _FLOOR, 0.0)
-        second = np.maximum(excess - SECOND_FLOOR, 0.0)
-        for field, more in (
-            (_COUNT, excess > 0),
-            (_COUNT2, second > 0),
-            (_EXCESS, excess),
-            (_EXCESS2, second),
-        ):
-            table[field] += more
-        table[_WATCHED] += 1
         off = count - table[_MEAN]
         share = 1 / np.minimum(table[_POINTS] + 1, _MEMORY)
         table[_MEAN] += share * off
         table[_VARIANCE] += share * (off * off * (1 - share) - table[_VARIANCE])
         table[_POINTS] += 1
         table[_TODAY] += np.array((count, np.ones_like(count), count == 0))
-        self.expected_alarms += float(table[_SPENDS].sum())
         self._table[:, rows] = table
 
     def hold(self, rows: Rows) -> None:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._table[_HELD, rows] = 1.0
 
-    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:  # noqa: ARG002 - its gaps are learnt either way
-        """The incident is over. With ``adopt`` the rows begin anew, their tails excepted."""
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
+        """The incident is over. With ``adopt`` the rows begin anew, their tails excepted.
+
+        With ``chance`` the alarm was a false one, and raises the thresholds; a real one leaves them alone.
+        """
+        self._tails.release(rows, chance=chance)
         self._table[_HELD, rows] = 0.0
         if adopt:
             self._table[_POINTS : _ONSET + 1, rows] = 0.0
@@ -222,31 +208,10 @@ class SilenceBank:
         Args:
             alarms_per_window: false alarms allowed per series and window, above 0.
         """
-        self._share = max(alarms_per_window, 1e-300)
-        self._table[_COUNT : _WATCHED + 1] *= remembered(self._windows)
-        self._windows = 0
-        self._set_limits(self._table, pool=True)
-
-    def _set_limits(self, table: Array, *, pool: bool) -> None:
-        if not table.shape[1]:
-            return
-        # Silences begin after a window that was not empty; if the law were true, exp(-u) of them would pass
-        # u.
+        # Silences begin after a window that was not empty; were the law true, exp(-u) of them would pass u.
+        table = self._table
         begin = np.where(table[_POINTS] > 0, -np.expm1(-_worth(table, table[_MEAN])), 1.0)
-        one = np.ones((1, 1))
-        tails = Tails(
-            counts=table[_COUNT : _COUNT2 + 1][:, None],
-            excesses=table[_EXCESS : _EXCESS2 + 1][:, None],
-            windows=table[_WATCHED][None],
-            floor=np.full((1, table.shape[1]), _FLOOR),
-            nominal=np.maximum(begin, 1e-3)[None] * np.exp(-_FLOOR),
-            prior_count=40 * one,
-            prior_excess=40 * one,
-        )
-        law = tail_law(tails, pool=pool)
-        limits = thresholds(law, self._share)
-        table[_LIMIT] = limits[0]
-        table[_SPENDS] = exceedance(law, limits)[0]
+        self._tails.refresh(np.maximum(begin, 1e-3) * np.exp(-_FLOOR), alarms_per_window)
 
     def snapshot(self) -> dict[str, Any]:
         """All state between two windows, from which ``build`` resumes exactly."""
@@ -254,11 +219,10 @@ class SilenceBank:
             "version": _VERSION,
             "kind": Kind.RATE.value,
             "hour": self._hour,
-            "windows": self._windows,
-            "share": self._share,
             "expected_alarms": self.expected_alarms,
             "size": self._table.shape[1],
             "table": self._table.astype("<f8").tobytes(),
+            "tails": self._tails.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -273,7 +237,7 @@ class SilenceBank:
                 np.frombuffer(snapshot["table"], dtype="<f8").reshape(self._table.shape).astype(np.float64)
             )
             self._hour = int(snapshot["hour"]) % _HOURS
-            self._windows, self._share = int(snapshot["windows"]), float(snapshot["share"])
+            self._tails.restore(snapshot["tails"])
             self.expected_alarms = float(snapshot["expected_alarms"])
 
 
