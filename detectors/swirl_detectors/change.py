@@ -11,7 +11,7 @@ from swirl.budget import Tails, exceedance, tail_law, thresholds
 from swirl.detector import Kind, Points, Rows, Scores, restoring
 from swirl_detectors import cusum, whiten
 from swirl_detectors.page import SIZE, Page
-from swirl_detectors.state import BINS, CHANNELS, HEIGHT, TILTS
+from swirl_detectors.state import BINS, HEIGHT, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swirl_detectors.page import Columns
-    from swirl_detectors.state import Array
+    from swirl_detectors.state import Array, Sides
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
@@ -39,6 +39,10 @@ class ChangeDetector:
     Args:
         warm_up: points before which only overwhelming evidence raises an alarm; counts need 20 expected
             events too.
+        sides: ``"up"`` looks for rises only, ``"down"`` for falls only, and spends all of the budget on them.
+
+    Raises:
+        ValueError: another word for the sides.
 
     Example:
         >>> rng = np.random.default_rng(1)
@@ -59,6 +63,11 @@ class ChangeDetector:
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.RATE, Kind.RATIO, Kind.LEVEL, Kind.POSITIVE})
 
     warm_up: int = 60
+    sides: Sides = "both"
+
+    def __post_init__(self) -> None:
+        if self.sides not in SIDES:
+            raise ValueError(f'sides must be "both", "up" or "down", not {self.sides!r}')
 
     def build(self, kind: Kind, resume: dict[str, Any] | None = None) -> ChangeBank:
         """A bank for series of one kind; ``resume`` is what its ``snapshot`` gave.
@@ -66,7 +75,7 @@ class ChangeDetector:
         Raises:
             SnapshotError: the snapshot is of another version or kind.
         """
-        bank = ChangeBank(kind, self.warm_up)
+        bank = ChangeBank(kind, self.warm_up, sides=self.sides)
         if resume is not None:
             bank.restore(resume)
         return bank
@@ -78,6 +87,7 @@ class ChangeBank:
     Args:
         kind: of the series, other than a distribution.
         warm_up: see :class:`ChangeDetector`.
+        sides: see :class:`ChangeDetector`.
         rising_only: the values are standard normal deviates of a statistic with a known null law, and only
             those above what is expected are anomalies.
         pool: learn tails from all series together.
@@ -88,14 +98,20 @@ class ChangeBank:
     """
 
     def __init__(
-        self, kind: Kind, warm_up: int = 60, *, rising_only: bool = False, pool: bool = True
+        self,
+        kind: Kind,
+        warm_up: int = 60,
+        *,
+        sides: Sides = "both",
+        rising_only: bool = False,
+        pool: bool = True,
     ) -> None:
         if kind is Kind.DISTRIBUTION:
             raise ValueError("the change detector judges numbers, not distributions; use the drift detector")
         self.kind = kind
         self.expected_alarms = 0.0
         self._warm_up = warm_up
-        self._rising_only = rising_only
+        self._sides: Sides = "up" if rising_only else sides
         self._known_law = rising_only or kind in whiten.COUNTED
         self._pool = pool
         self._pages: list[Page] = []
@@ -107,7 +123,7 @@ class ChangeBank:
         """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
         while self._size < size:
             if self._size % SIZE == 0:
-                self._pages.append(Page(self.kind, self._warm_up, rising_only=self._rising_only))
+                self._pages.append(Page(self.kind, self._warm_up, sides=self._sides))
             page = self._pages[-1]
             here = page.size
             page.grow(min(SIZE, here + size - self._size))
@@ -122,10 +138,10 @@ class ChangeBank:
 
     def _limits(self, tails: Tails, *, pool: bool) -> tuple[Array, Array]:
         """Thresholds ``(10, n)``, and the false alarms a window that they allow ``(n,)``."""
-        channels = TILTS if self._rising_only else CHANNELS
+        used = SIDES[self._sides]
         law = tail_law(tails, pool=pool)
-        limits = thresholds(law, self._share / (channels * cusum.OVERLAP))
-        spends = exceedance(law, limits)[:channels].sum(axis=0) * cusum.OVERLAP
+        limits = thresholds(law, self._share / ((used.stop - used.start) * cusum.OVERLAP))
+        spends = exceedance(law, limits)[used].sum(axis=0) * cusum.OVERLAP
         return limits, spends
 
     def score(self, rows: Rows, points: Points) -> Scores:

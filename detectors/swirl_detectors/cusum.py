@@ -15,12 +15,12 @@ import numpy as np
 
 from swirl.budget import SECOND_FLOOR, Tails
 from swirl.detector import Kind
-from swirl_detectors.state import CHANNELS, TILTS
+from swirl_detectors.state import CHANNELS, SIDES, TILTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swirl_detectors.state import Array, Mask, State
+    from swirl_detectors.state import Array, Mask, Sides, State
     from swirl_detectors.whiten import Step
 
 __all__ = [
@@ -110,7 +110,7 @@ class Verdict:
         self.since = since
 
 
-def bounds(state: State, step: Step, *, rising_only: bool) -> tuple[Array, Array, Array]:
+def bounds(state: State, step: Step, *, sides: Sides) -> tuple[Array, Array, Array]:
     """Thresholds of the channels now, and the z below and above which the next point raises an alarm.
 
     Returns:
@@ -129,12 +129,19 @@ def bounds(state: State, step: Step, *, rising_only: bool) -> tuple[Array, Array
     asleep = state.seasoned == 0
     if asleep.any():
         out[_SLOW, np.flatnonzero(asleep)] = np.inf
+    for side in _unseen(sides):
+        out[side] = np.inf
     up = np.maximum(out[:TILTS].min(axis=0), 0.0)
-    down = np.full_like(up, -np.inf) if rising_only else -np.maximum(out[TILTS:].min(axis=0), 0.0)
+    down = -np.maximum(out[TILTS:].min(axis=0), 0.0)
     return limit, down, up
 
 
-def _gains(state: State, step: Step, *, rising_only: bool) -> Array:
+def _unseen(sides: Sides) -> list[slice]:
+    """The channels that do not look."""
+    return [] if sides == "both" else [SIDES["down" if sides == "up" else "up"]]
+
+
+def _gains(state: State, step: Step, *, sides: Sides) -> Array:
     """Nats that the points add to each channel, shape ``(10, n)``."""
     z, clip = step.z, state.clip
     clipped = np.minimum(np.maximum(z, -clip), clip)
@@ -146,18 +153,18 @@ def _gains(state: State, step: Step, *, rising_only: bool) -> Array:
     gains = np.empty_like(state.evidence)
     np.subtract(clipped, state.cost[:TILTS], out=gains[:TILTS])
     np.subtract(-clipped, state.cost[TILTS:], out=gains[TILTS:])
-    if rising_only:
-        gains[TILTS:] = -1e9
+    for side in _unseen(sides):
+        gains[side] = -1e9
     return gains
 
 
-def judge(state: State, step: Step, limit: Array, start_ms: int, *, rising_only: bool) -> Verdict:
+def judge(state: State, step: Step, limit: Array, start_ms: int, *, sides: Sides) -> Verdict:
     """Move the channels on by one point and say what they think.
 
     Fills in ``step.excess`` and ``step.alarm``. Channels of a series that is held are loud beyond half of
     their threshold and begin anew; all channels of a series begin anew after its alarm.
     """
-    gains = _gains(state, step, rising_only=rising_only)
+    gains = _gains(state, step, sides=sides)
     state.cut_by[state.held == 0] = 0.0
     before = state.evidence
     began = before <= 0

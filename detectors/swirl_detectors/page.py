@@ -15,7 +15,7 @@ from swirl_detectors.state import BINS, State, new_table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swirl_detectors.state import Array, Mask
+    from swirl_detectors.state import Array, Mask, Sides
 
     Columns = tuple[Array, Array, Array, Array, Mask, Mask, Mask, NDArray[np.int64], Mask]
     """Evidence, expected, low, high, alarm, loud, accumulated, since, learning: the fields of Scores in their
@@ -41,17 +41,17 @@ class Page:
     Args:
         kind: of the series.
         warm_up: points before which only overwhelming evidence raises an alarm.
-        rising_only: only values above what is expected are anomalies.
+        sides: which changes are anomalies.
 
     Attributes:
         table, state, profile: all that is known of the series.
         parts: of a day, as its windows have it.
     """
 
-    def __init__(self, kind: Kind, warm_up: int, *, rising_only: bool) -> None:
+    def __init__(self, kind: Kind, warm_up: int, *, sides: Sides) -> None:
         self._kind = kind
         self._warm_up = warm_up
-        self._rising_only = rising_only
+        self._sides = sides
         self.table = new_table(0)
         self.profile = Profile(0)
         self.state = State(self.table)
@@ -116,11 +116,11 @@ class Page:
         # Before the warm-up is over what is far off would be most of what is known; in an incident it is the
         # fault.
         step.odd = (~ready | (state.held > 0)) & (np.abs(step.z) > _ODD + 3 * np.abs(state.model_skew))
-        limit, down, up = cusum.bounds(state, step, rising_only=self._rising_only)
+        limit, down, up = cusum.bounds(state, step, sides=self._sides)
         ends = whiten.to_value(kind, state, step, np.array((np.zeros_like(up), down, up)))
         judged = state.points >= whiten.FIRST
         expected, low, high = self._band(ends, state.points > 0, judged)
-        verdict = cusum.judge(state, step, limit, start_ms, rising_only=self._rising_only)
+        verdict = cusum.judge(state, step, limit, start_ms, sides=self._sides)
         whiten.remember(state, step)
         self._follow(state, step)
         since = verdict.since.astype(np.int64)

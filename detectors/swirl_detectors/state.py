@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,7 +12,19 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-__all__ = ["BINS", "CHANNELS", "FIELDS", "HEIGHT", "LAGS", "TILTS", "State", "new_table"]
+__all__ = [
+    "BINS",
+    "CHANNELS",
+    "FIELDS",
+    "HEIGHT",
+    "LAGS",
+    "PRIOR_COVARIANCE",
+    "SIDES",
+    "TILTS",
+    "Sides",
+    "State",
+    "new_table",
+]
 
 TILTS = 5
 CHANNELS = 2 * TILTS
@@ -20,6 +32,16 @@ CHANNELS = 2 * TILTS
 
 LAGS = 4
 """Averages of past residuals that the next one is forecast from."""
+
+Sides = Literal["both", "up", "down"]
+"""Which changes are looked for."""
+
+SIDES: dict[Sides, slice] = {
+    "both": slice(0, CHANNELS),
+    "up": slice(0, TILTS),
+    "down": slice(TILTS, CHANNELS),
+}
+"""The channels that look for them."""
 
 BINS = 96
 """A quarter of an hour each."""
@@ -44,6 +66,7 @@ class State:
         coefficients: of the lags in the forecast.
         plain_scale2: variance of the residuals, without a forecast of them.
         memory: nats by which the forecasts of the residuals were better than none, within bounds.
+        trusted: 1 from when they were trusted until nothing speaks for them.
         covariance: of the coefficients, upper triangle.
         gain: how much of the profile is in the forecast.
         profile_value, profile_profile: sums of value times profile, and profile squared.
@@ -84,6 +107,7 @@ class State:
     covariance: Array
     plain_scale2: Array
     memory: Array
+    trusted: Array
     gain: Array
     profile_value: Array
     profile_profile: Array
@@ -152,7 +176,7 @@ def _places() -> dict[str, int | slice]:
 FIELDS = _places()
 HEIGHT = sum(_HEIGHTS.get(name, 1) for name in FIELDS)
 
-_PRIOR_COVARIANCE = np.diag((0.1, 0.2, 0.1, 0.1))[np.triu_indices(LAGS)][:, None]
+PRIOR_COVARIANCE: Array = np.diag((0.1, 0.2, 0.1, 0.1))[np.triu_indices(LAGS)][:, None]
 """Of the coefficients of the lags, which are 0 on average; upper triangle."""
 
 
@@ -163,5 +187,5 @@ def new_table(n: int) -> Array:
     state.scale2[:] = 1.0
     state.plain_scale2[:] = 1.0
     state.bin[:] = -1.0
-    state.covariance[:] = _PRIOR_COVARIANCE
+    state.covariance[:] = PRIOR_COVARIANCE
     return table

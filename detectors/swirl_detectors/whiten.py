@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swirl.detector import Kind
+from swirl_detectors.state import PRIOR_COVARIANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,10 +61,10 @@ _WEIGHTS = np.array(RATES)[:, None]
 _CAUTION = 4.0
 """Nats that forecasts of the residuals must have been worth until they are used by half."""
 _LEAST_MEMORY, _MOST_MEMORY = -4.0, 8.0
-_FORGIVING = 500.0
-"""After so many windows without use what spoke for the memory has faded to 1/e."""
+_FORGIVING = 0.008
+"""Nats a window that the memory must go on to be worth."""
 _FORGETTING = 300.0
-"""After so many windows without trust its coefficients have."""
+"""Where trust was lost the coefficients have faded to 1/e after so many windows."""
 _YOUNG, _LOCAL = 300, 50.0
 """The level of a series that wandered in its first windows is that of the last ones."""
 _LARGEST_COUNT = 1e15
@@ -365,7 +366,9 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
     state.coefficients += slopes * (error * gain)
     state.covariance -= slopes[_ROWS] * slopes[_COLUMNS] * gain
     # What was learnt of a fault in the first hours must not wait for the next one.
-    state.coefficients *= 1 - np.where(judged, 1 - step.trust, 0.0) / _FORGETTING
+    lost = state.trusted * (1 - step.trust) / _FORGETTING
+    state.coefficients -= lost * state.coefficients
+    state.covariance += lost * (PRIOR_COVARIANCE - state.covariance)
     counted = np.minimum(state.scale_points + 1, float(MEMORY))
     prior = 10 + 50 * skew * skew if kind in COUNTED else np.zeros_like(skew)
     unknown = 1 + step.level_unknown
@@ -383,9 +386,11 @@ def _learn_memory(kind: Kind, state: State, step: Step, skew: Array, judged: Mas
         moved = held + (capped - held) / (counted + prior)
         held[:] = np.where(judged, np.maximum(moved, least), held)
     gained += np.log(unknown) - np.log(unknown + step.leverage)
-    memory = state.memory - np.maximum(state.memory, 0.0) / _FORGIVING + gained / 2
-    memory = np.minimum(np.maximum(memory, _LEAST_MEMORY), _MOST_MEMORY)
-    state.memory[:] = np.where(judged, memory, state.memory)
+    memory = state.memory - _FORGIVING * (state.memory > 0) + gained / 2
+    most = _MOST_MEMORY * np.minimum(1 + state.points / MEMORY, 2.0)
+    memory = np.minimum(np.maximum(memory, _LEAST_MEMORY), most)
+    state.memory[:] = memory = np.where(judged, memory, state.memory)
+    state.trusted[:] = np.where(memory > _CAUTION, 1.0, np.where(memory < 0, 0.0, state.trusted))
     state.scale_points[:] = np.where(judged, counted, state.scale_points)
     fade = np.where(judged, 1 - 1 / MEMORY, 1.0)
     limit = 5 + 3 * skew

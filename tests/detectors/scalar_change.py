@@ -91,7 +91,7 @@ class ScalarChange:
         self.lags = [0.0, 0.0, 0.0, 0.0]
         self.b = np.zeros(4)
         self.P = np.diag([0.1, 0.2, 0.1, 0.1])
-        self.plain2, self.memory = 1.0, 0.0
+        self.plain2, self.memory, self.trusted = 1.0, 0.0, False
         self.profile, self.visits = [0.0] * BINS, [0] * BINS
         self.bin, self.bin_sum, self.bin_points, self.profile_mean = -1, 0.0, 0, 0.0
         self.sxy = self.sxx = self.noise = self.gain = 0.0
@@ -383,7 +383,8 @@ class ScalarChange:
             error = (r - remembered) / spread
             self.b = self.b + slopes * (min(max(error, -bound), bound) * q)
             self.P = self.P - np.outer(slopes, slopes) * q
-            self.b = self.b * (1 - (1 - trust) / 300)
+            lost = self.trusted * (1 - trust) / 300
+            self.b, self.P = self.b * (1 - lost), self.P + lost * (np.diag([0.1, 0.2, 0.1, 0.1]) - self.P)
             self.scale_points = min(self.scale_points + 1, MEMORY)
             prior = 10 + 50 * skew**2 if self.counted else 0.0
             most, least = 25 + 5 * skew**2, 1e-12 if self.counted else 1e-4
@@ -391,8 +392,9 @@ class ScalarChange:
             square, plain = error * error / (unknown + leverage), r * r / unknown
             gained = math.log(plain2 * unknown / (s2 * (unknown + leverage)))
             gained += min(plain / plain2, 16.0) - min(square / s2, 16.0)
-            faded = self.memory - max(self.memory, 0.0) / 500
-            self.memory = min(max(faded + gained / 2, -4.0), 8.0)
+            faded = self.memory - (0.008 if self.memory > 0 else 0.0)
+            self.memory = min(max(faded + gained / 2, -4.0), 8 * min(1 + self.points / MEMORY, 2.0))
+            self.trusted = self.memory > 4 or (self.trusted and self.memory >= 0)
             worth2 = self.scale_points + prior
             self.scale2 = max(s2 + (min(square, most * s2) - s2) / worth2, least)
             self.plain2 = max(plain2 + (min(plain, most * plain2) - plain2) / worth2, least)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from swirl_detectors.state import Sides
+
     Draw = Callable[[np.random.Generator, int], NDArray[Any]]
 
 KINDS = sorted(ChangeDetector.kinds, key=lambda kind: kind.value)
@@ -28,9 +30,15 @@ def points(window: int, value: NDArray[Any], n: float = 1.0, window_ms: int = MI
 
 
 def bank_of(
-    kind: Kind, series: int, *, warm_up: int = 60, share: float = 1e-6, pool: bool = True
+    kind: Kind,
+    series: int,
+    *,
+    warm_up: int = 60,
+    share: float = 1e-6,
+    pool: bool = True,
+    sides: Sides = "both",
 ) -> ChangeBank:
-    bank = ChangeBank(kind, warm_up, pool=pool)
+    bank = ChangeBank(kind, warm_up, pool=pool, sides=sides)
     bank.grow(series)
     bank.refresh(share)
     return bank
@@ -325,3 +333,36 @@ def test_a_refresh_right_after_a_restart_is_that_without_one() -> None:
     for bank in (straight, resumed):
         bank.refresh(1e-4)
     assert resumed.snapshot() == straight.snapshot()
+
+
+@pytest.mark.parametrize(("sides", "seen", "unseen"), [("up", 1, -1), ("down", -1, 1)])
+def test_one_side_is_looked_at_and_the_other_raises_no_alarm(
+    sides: Literal["up", "down"], seen: int, unseen: int
+) -> None:
+    rng = np.random.default_rng(11)
+    base = ChangeDetector(sides=sides).build(Kind.LEVEL)
+    base.grow(20)
+    base.refresh(1e-6)
+    run(base, [points(t, rng.normal(size=20)) for t in range(200)], every(20))
+    for direction in (seen, unseen):
+        bank = ChangeDetector(sides=sides).build(Kind.LEVEL, base.snapshot())
+        told = np.zeros(20, dtype=bool)
+        for t in range(20):
+            told |= bank.score(every(20), points(200 + t, rng.normal(4 * direction, 1, 20))).alarm
+        assert told.all() == (direction == seen)
+        assert told.any() == (direction == seen)
+    limits = base.score(every(20), points(200, np.zeros(20)))
+    assert np.isnan(limits.low if sides == "up" else limits.high).all()
+    assert np.isfinite(limits.high if sides == "up" else limits.low).any()
+
+
+def test_one_side_has_the_budget_of_both() -> None:
+    """With half of the channels each may spend twice as much: the threshold falls by log 2."""
+    one, both = bank_of(Kind.RATE, 1, sides="down"), bank_of(Kind.RATE, 1)
+    high, low = (bank._pages[0].state.limit[0, 0] for bank in (both, one))
+    assert 0.5 < high - low < 1.1
+
+
+def test_a_word_that_is_no_side_is_refused() -> None:
+    with pytest.raises(ValueError, match="both"):
+        ChangeDetector(sides="rising")  # type: ignore[arg-type] # what is tested
