@@ -29,19 +29,25 @@ class Definer:
         limits: dict[LimitDefinition, None],
         references: dict[str, ReferenceDefinition],
         gate: Gate,
+        run_seconds: float = 0.0,
     ) -> None:
         self._stages = stages
         self._ratios = ratios
         self._limits = limits
         self._references = references
         self._gate = gate
+        self._run_seconds = run_seconds
 
     def __call__(self) -> Definition:
         """The definition now."""
         recorders = {r.stage: r for r in self._gate.recorders}
         stages = tuple(_shown(stage, recorders.get(name)) for name, stage in list(self._stages.items()))
         return Definition(
-            stages, tuple(self._ratios.values()), tuple(self._limits), tuple(self._references.values())
+            stages,
+            tuple(self._ratios.values()),
+            tuple(self._limits),
+            tuple(self._references.values()),
+            self._run_seconds,
         )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from swirl.clock import Clock
     from swirl.frame import Slice
     from swirl.sdk.recorder import Gate
+    from swirl.sdk.runs import Runs
     from swirl.sdk.transport import Transport
     from swirl.settings import EmitterSettings
 
@@ -56,10 +57,12 @@ _STEP_BACK_MS = 10_000
 class _Request:
     """Something the thread is asked to do, and whether it worked."""
 
-    __slots__ = ("done", "goodbye", "ok", "until")
+    __slots__ = ("begins", "done", "goodbye", "ok", "over", "until")
 
-    def __init__(self, *, goodbye: bool, timeout: float) -> None:
-        self.goodbye = goodbye
+    def __init__(
+        self, *, goodbye: bool = False, begins: bool = False, over: bool = False, timeout: float
+    ) -> None:
+        self.goodbye, self.begins, self.over = goodbye, begins, over
         self.until = time.monotonic() + timeout
         self.done = threading.Event()
         self.ok = False
@@ -75,6 +78,7 @@ class Emitter:
         gate: what its stages record.
         define: gives the present definition.
         transport: its own, or None for that of the process.
+        runs: of a pipeline that runs in batches.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Emitter:
         gate: Gate,
         define: Callable[[], Definition],
         transport: Transport | None,
+        runs: Runs | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.settings = settings
@@ -92,6 +97,7 @@ class Emitter:
         self.gate = gate
         self.define = define
         self.transport = transport
+        self.runs = runs
         self.threaded = True
         gate.pressure = self.pressure
         self._on_install = self.kick  # kept, since listeners are held weakly
@@ -111,6 +117,9 @@ class Emitter:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
+        self._run_ms = 0 if self.runs is None else self.runs.start_ms
+        self._resting = False
+        self._dropped_at_rest: int | None = None
         self._backoff = _BACKOFF
         self._open_until = 0.0
         self._cover = Cover()
@@ -123,7 +132,7 @@ class Emitter:
 
     def pressure(self, ticks: int) -> None:
         """The first record was made, or much has gathered."""
-        if self._closed:
+        if self._closed or self._resting:
             self.gate.full = True
             return
         if not self._cover.begun:
@@ -156,44 +165,95 @@ class Emitter:
 
     def flush(self, timeout: float) -> bool:
         """See :meth:`swirl.Pipeline.flush`."""
-        return self._ask(goodbye=False, timeout=timeout)
+        return self._ask(_Request(timeout=timeout))
 
     def close(self, timeout: float) -> bool:
         """Send what has gathered and say goodbye. Records that come later are dropped."""
-        return self._ask(goodbye=True, timeout=timeout)
+        return self._ask(_Request(goodbye=True, over=True, timeout=timeout))
+
+    def begin_run(self) -> None:
+        """A run that its user brackets begins: ``runs`` says when."""
+        if self._closed:
+            return
+        if self.threaded and self._thread is not None:
+            self._queue.put(_Request(begins=True, timeout=0.0))
+        else:
+            self._begin_run()
+        self.gate.full = False
+        self.gate.open(is_open=True)
+        self.kick()
+
+    def end_run(self) -> bool:
+        """It is over: what belongs to it is sent, within ``exit_seconds``; later records are dropped."""
+        over = _Request(over=True, timeout=self.settings.exit_seconds)
+        ok = self._ask(over)
+        if self._thread is None and not self._closed and self._run_ms:
+            # Nobody sends yet; what the run was waits in the ring for whoever will.
+            self._emit(over)
+        if self.runs is not None:
+            self.runs.over()
+        return ok
+
+    def _begin_run(self) -> None:
+        if self.runs is None:
+            return
+        if not self._run_ms:
+            # The pause between two runs is of neither, and the definition may have been forgotten meanwhile.
+            self._cover, self._defined_at = Cover(), None
+            self._cover.begin(self.clock.time_ns() // 1_000_000)
+        self._run_ms, self._resting = self.runs.start_ms, False
+        self._say_dropped()
+
+    def _rest(self) -> None:
+        """The run is over: until the next one nothing is recorded."""
+        self._run_ms, self._resting = 0, True
+        self.gate.open(is_open=False)
+        self.gate.full = True
+        self._dropped_at_rest = self.gate.dropped
+
+    def _say_dropped(self) -> None:
+        """Say once that records came between two runs."""
+        before, self._dropped_at_rest = self._dropped_at_rest, None
+        if before is not None and self.gate.dropped > before and ("", "run") not in self._said:
+            self._said.add(("", "run"))
+            _log().warning(
+                "swirl: records of pipeline %r came outside of its runs and are left out; "
+                "make them inside `with pipeline.run():` (said once, counted as dropped)",
+                self.pipeline,
+            )
 
     def close_soon(self) -> None:
         """The same without waiting."""
         self._queue.put(_Request(goodbye=True, timeout=self.settings.exit_seconds))
 
-    def _ask(self, *, goodbye: bool, timeout: float) -> bool:
+    def _ask(self, request: _Request) -> bool:
         if self._closed or not self._cover.begun:
-            self._shut(goodbye)
+            self._shut(request.goodbye)
             return True
         if not self.threaded:
-            return self._emit_quietly(goodbye=goodbye)
+            return self._emit_quietly(request)
         self.kick()
         if self._thread is None:
             return False
-        request = _Request(goodbye=goodbye, timeout=timeout)
         self._queue.put(request)
-        return request.done.wait(timeout) and request.ok
+        return request.done.wait(max(0.0, request.until - time.monotonic())) and request.ok
 
-    def _emit_quietly(self, *, goodbye: bool) -> bool:
+    def _emit_quietly(self, request: _Request) -> bool:
         try:
-            return self.emit_now(goodbye=goodbye)
+            return self.emit_now(request)
         except Exception:  # noqa: BLE001 - a user's flush() does not raise; a testing kit's emit_now() may
             return False
 
-    def emit_now(self, *, goodbye: bool = False) -> bool:
+    def emit_now(self, request: _Request | None = None) -> bool:
         """Fold and send one frame in the calling thread; for emitters without a thread of their own."""
         if self._closed:
             return True
         if not self._cover.begun:
             self._cover.begin(self.clock.time_ns() // 1_000_000)
-        self.gate.open(is_open=True)
-        self._emit(goodbye=goodbye)
-        self._shut(goodbye)
+        if not self._resting:
+            self.gate.open(is_open=True)
+        self._emit(request)
+        self._shut(request is not None and request.goodbye)
         return self._send_all(until=time.monotonic(), strict=True)
 
     def _shut(self, goodbye: bool) -> None:  # noqa: FBT001 - it is the condition
@@ -223,6 +283,8 @@ class Emitter:
         self.join(5.0)
         for recorder in self.gate.recorders:
             recorder.ticks = clock.ticks
+        if self.runs is not None:
+            self.runs.forget()
         self.begin(identity)
         if not threaded:
             self._cover.begin(clock.time_ns() // 1_000_000)
@@ -261,11 +323,12 @@ class Emitter:
             _log().debug("swirl: the transport of %s is not ready", self.pipeline, exc_info=True)
 
     def _serve(self, request: _Request | None) -> None:
-        goodbye = request is not None and request.goodbye
-        if not self._closed:
+        if request is not None and request.begins:
+            self._begin_run()
+        elif not self._closed and not (self._resting and request is None):
             by_itself = request is None and self.settings.flush_seconds >= 1.0
-            self._emit(goodbye=goodbye, whole_seconds=by_itself)
-        self._shut(goodbye)
+            self._emit(request, whole_seconds=by_itself)
+        self._shut(request is not None and request.goodbye)
         ok = self._send_all(until=request.until if request is not None else None)
         if request is not None:
             request.ok = ok
@@ -282,15 +345,15 @@ class Emitter:
             recorder.fold(offset, self._cover.end_ms, pause)
         for version in {id(r.version): r.version for r in self.gate.recorders}.values():
             version.forget()
-        if not self._closed:
+        if not (self._closed or self._resting):
             self.gate.full = False
             self.gate.open(is_open=True)
 
-    def _emit(self, *, goodbye: bool, whole_seconds: bool = False) -> None:
+    def _emit(self, request: _Request | None, *, whole_seconds: bool = False) -> None:
         """Fold and make a frame.
 
         Args:
-            goodbye: it is the last one.
+            request: what it is made for: it may be the last one, or the last one of a run.
             whole_seconds: what the running second has brought so far waits for the next frame. Its sums would
                 be sent in two parts, and the monitor's work goes by parts.
         """
@@ -298,23 +361,49 @@ class Emitter:
         now_ms = now_ns // 1_000_000
         if self._cover.begun and now_ms < self._cover.end_ms - _STEP_BACK_MS and not self._cover.event_time:
             self._step_back(now_ms)
-        self._fold(now_ns - self.clock.ticks(), last=goodbye)
+        goodbye = request is not None and request.goodbye
+        ends = request is not None and (request.over or request.goodbye)
+        self._fold(now_ns - self.clock.ticks(), last=ends)
         recorders = list(self.gate.recorders)
         cut = now_ms - now_ms % 1000 if whole_seconds and not any(r.times for r in recorders) else None
         covers = self._cover.advance(now_ms if cut is None else cut, recorders)
         slices = [piece for recorder in recorders for piece in recorder.sums.take(cut)]
-        self._frame(now_ms, covers, slices, goodbye=goodbye)
+        over = self._note_run(covers[0], slices, request)
+        self._frame(now_ms, covers, slices, goodbye=goodbye, over=over)
+        if over and not goodbye:
+            self._rest()
         self._say_complaints()
+
+    def _note_run(self, start_ms: int, slices: list[Slice], request: _Request | None) -> bool:
+        """Let the first records begin the run where nobody brackets it; whether this frame ends it."""
+        runs = self.runs
+        if runs is None:
+            return False
+        if slices and not self._run_ms and not self._resting:
+            # Of a testing kit the cover begins before the records do.
+            self._run_ms = max(start_ms, min(piece.bucket_ms for piece in slices), 1)
+            runs.begin(self._run_ms)
+        over = request is not None and (request.over or (request.goodbye and not runs.bracketed))
+        return over and self._run_ms > 0
 
     def _step_back(self, now_ms: int) -> None:
         end = self._cover.end_ms
-        self._frame(end, (end, end), [], goodbye=True)
+        # Whoever it is from here on goes on with the run.
+        self._frame(end, (end, end), [], goodbye=True, over=self._run_ms > 0)
         self._dropped_before, self._failed, self._lost, self._sequence = self.gate.dropped, 0, 0, 0
         self.identity, self._defined_at = os.urandom(16), None
         self._cover = Cover()
         self._cover.begin(now_ms)
 
-    def _frame(self, now_ms: int, covers: tuple[int, int], slices: list[Slice], *, goodbye: bool) -> None:
+    def _frame(
+        self,
+        now_ms: int,
+        covers: tuple[int, int],
+        slices: list[Slice],
+        *,
+        goodbye: bool,
+        over: bool,
+    ) -> None:
         definition = self._due_definition()
         frame = Frame(
             pipeline=self.pipeline,
@@ -325,6 +414,7 @@ class Emitter:
             definition_hash=self._hash,
             dropped=self.gate.dropped - self._dropped_before,
             failed=self._failed + self._lost,
+            run_ms=self._run_ms,
         )
         packs = pack(slices)
         for i, part in enumerate(packs):
@@ -333,6 +423,7 @@ class Emitter:
             given: dict[str, Any] = {
                 "definition": definition if i == 0 else None,
                 "goodbye": goodbye and last,
+                "run_over": over and last,
             }
             if not last:
                 given["covers"] = (covers[0], covers[0])
@@ -477,6 +568,8 @@ _live: weakref.WeakSet[Emitter] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for emitter in list(_live):
+        if emitter.runs is not None:
+            emitter.runs.forked()
         emitter.begin()
     _end_with_multiprocessing()
 

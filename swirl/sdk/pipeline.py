@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 from swirl.clock import Clock, SystemClock
@@ -17,6 +18,7 @@ from swirl.sdk.emitter import Emitter
 from swirl.sdk.hooks import Hook, Hooks, OnInvalid
 from swirl.sdk.note import BUILT_IN_COUNTERS
 from swirl.sdk.recorder import Gate, Recorder
+from swirl.sdk.runs import Every, Run, RunRecorder, Runs, seconds_between
 from swirl.sdk.sigterm import say_goodbye_on_sigterm
 from swirl.sdk.stage import Metrics, Stage
 from swirl.sdk.version import Version, VersionSource
@@ -63,9 +65,12 @@ class Pipeline:
         clock: instead of the machine's.
         transport: instead of the one installed for the process, which goes to Kafka where ``SWIRL_KAFKA``
             is set.
+        every: of a pipeline that runs in batches, the time from one run to the next: ``"1 day"``, ``"6
+            hours"``, seconds or a timedelta. Each run is one window, compared with earlier runs; one that
+            stays away or does not finish is told. See :meth:`run`.
 
     Raises:
-        DefinitionError: the name is empty or too long.
+        DefinitionError: the name is empty or too long, or ``every`` is no length of time.
         SettingsError: a setting has an unusable value.
 
     Attributes:
@@ -93,6 +98,7 @@ class Pipeline:
         settings: EmitterSettings | None = None,
         clock: Clock | None = None,
         transport: Transport | None = None,
+        every: Every | None = None,
     ) -> None:
         self.name = checked_name(name, "pipeline", 'swirl.Pipeline("ads")')
         self.settings = EmitterSettings.from_environment() if settings is None else settings
@@ -105,6 +111,7 @@ class Pipeline:
         self._references: dict[str, ReferenceDefinition] = {}
         self._origins: dict[str, tuple[str, str]] = {}
         self._gate = Gate(self.settings.buffer_records, self.settings.labels, redact)
+        self._runs = None if every is None else Runs(seconds_between(every))
         self._wire(transport)
 
     def _wire(self, transport: Transport | None) -> None:
@@ -118,8 +125,16 @@ class Pipeline:
             self.settings,
             self._clock,
             self._gate,
-            Definer(self._stages, self._ratios, self._limits, self._references, self._gate),
+            Definer(
+                self._stages,
+                self._ratios,
+                self._limits,
+                self._references,
+                self._gate,
+                0.0 if self._runs is None else self._runs.seconds,
+            ),
             transport,
+            self._runs,
         )
         weakref.finalize(self, self._emitter.close_soon).atexit = False
         feedback.register(self)
@@ -275,7 +290,10 @@ class Pipeline:
         hooks: Hooks,
     ) -> Any:
         source = self._version if version is None else Version(version)
-        recorder = Recorder(name, self._gate, source, self._clock.ticks, times=hooks.at is not None)
+        if self._runs is not None:  # all records are of the run, whatever their event times
+            hooks = replace(hooks, at=None)
+        kind = Recorder if self._runs is None else RunRecorder
+        recorder = kind(name, self._gate, source, self._clock.ticks, times=hooks.at is not None)
         judge = hooks.judge(recorder.complain, method=_is_method(function))
         recorder.slim = judge
         recorder.judge = None if hooks.simple else judge
@@ -384,6 +402,34 @@ class Pipeline:
         """
         name = self._known(stage, f"the limit of {metric!r}")
         self._limits[wanted_limit(name, metric, label, above, below, seconds)] = None
+
+    def run(self, *, started: object = None) -> Run:
+        """Bracket one run of a pipeline that runs in batches: ``with nightly.run(): ...``.
+
+        Without it the process is the run: the first record begins it, and the end of the process, or
+        :meth:`close`, ends it. Records belong to the run whatever their event times, and ``at=`` is not
+        asked. Once a process has bracketed a run, records outside of one are dropped and counted. A run ends
+        with its block, also where that raises. Copies of the pipeline that are made within the block, by a
+        fork or by pickle as Spark does, are parts of the run.
+
+        Args:
+            started: when it began or was due, seconds since 1970 or a datetime with a time zone; processes
+                that give the same are one run, as are those that begin within moments of each other. By
+                default now.
+
+        Raises:
+            DefinitionError: the pipeline has no ``every=``, ``started`` is no time, or, on entering the
+                block, another run is going in this process.
+
+        Example:
+            >>> nightly = Pipeline("nightly", every="1 day")
+            >>> @nightly.stage
+            ... def load(row):
+            ...     return row
+            >>> with nightly.run():
+            ...     rows = [load(row) for row in range(3)]
+        """
+        return Run(self.name, self._runs, self._emitter, started, off=self.settings.off)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what has been recorded until now, before a serverless function, a cron job or a task ends.
