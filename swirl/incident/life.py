@@ -33,7 +33,7 @@ from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
 from swirl.incident.diagnose import NAMED, SURE, Diagnosis, diagnose
 from swirl.incident.graph import Graph
 from swirl.incident.onset import locate, residual_key
-from swirl.incident.segments import narrow, narrowed, placed, seen_in
+from swirl.incident.segments import in_words, narrow, narrowed, placed, seen_in
 from swirl.incident.text import Told, tell
 from swirl.segments import segment_of
 
@@ -210,8 +210,9 @@ class Incidents:
     @staticmethod
     def _narrowed(case: Case, present: Present, whole: Diagnosis) -> Generator[None, None, Diagnosis]:
         """The diagnosis of the segment that is loud, where that of the whole has nothing to say."""
-        last, loud = present.window.start_ms, present.loud_of(case)
-        return (yield from narrowed(present.history, case.onset_ms, last, loud, whole))
+        last, known = present.window.start_ms, case.segment
+        keys = present.loud_of(case) + [k for k in case.keys if known and segment_of(k) == known]
+        return (yield from narrowed(present.history, case.onset_ms, last, keys, whole, before=known))
 
     def _dismiss(self, case: Case, present: Present, diagnosis: Diagnosis) -> Step:
         """Chance is dropped; traffic that goes on is excused for as long as it lasts."""
@@ -236,7 +237,8 @@ class Incidents:
         return Step([], release=frozenset(case.held), adopt=adopt, chance=chance)
 
     def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Told:
-        late = case.seen >= NAMING_WINDOWS
+        # The numbers of a segment are few, and say nothing of its causes further up.
+        late = case.seen >= NAMING_WINDOWS and not diagnosis.segment
         sure = diagnosis.cause_probability >= (NAMED if late else SURE)
         named = sure and diagnosis.cause not in (UNKNOWN, CHANCE)
         told = tell(diagnosis, self._pipeline, present.history.window_ms, named=named)
@@ -302,8 +304,11 @@ class Incidents:
         settles = not case.settled and (known or case.seen >= NAMING_WINDOWS)
         same = (told.cause, told.stage) == (incident.cause, incident.stage)
         changes_mind = not same and known and diagnosis.cause_probability >= SURE
+        found = told.segment not in ("", incident.segment)
         grown = (
-            same and case.seen == REVISED_WINDOWS and _grown(incident.evidence, told.evidence[: told.moved])
+            same
+            and case.seen == REVISED_WINDOWS
+            and (found or _grown(incident.evidence, told.evidence[: told.moved]))
         )
         if not (settles or changes_mind or grown):
             return self._widen(case, present, incident)
@@ -312,6 +317,8 @@ class Incidents:
             if same and not settles
             else _reply(incident, told)
         )
+        if found and same and not settles:
+            reply += f" Nearly all of it is in {in_words(told.segment)}."
         case.settled = True
         case.cause = diagnosis.cause if known else UNKNOWN
         case.segment = diagnosis.segment

@@ -110,7 +110,13 @@ def seen_in(history: History, key: SeriesKey) -> tuple[History, SeriesKey]:
 
 
 def narrowed(
-    history: History, onset_ms: int, last_ms: int, keys: Sequence[SeriesKey], whole: Diagnosis
+    history: History,
+    onset_ms: int,
+    last_ms: int,
+    keys: Sequence[SeriesKey],
+    whole: Diagnosis,
+    *,
+    before: str = "",
 ) -> Generator[None, None, Diagnosis]:
     """The diagnosis of the segment in which it happens, where that of the whole has nothing to say.
 
@@ -120,6 +126,7 @@ def narrowed(
         last_ms: start of the newest window.
         keys: series that are far from normal.
         whole: the diagnosis of all segments together.
+        before: the segment in which it was seen until now.
 
     Returns:
         That of a segment, which bears its name; or ``whole``.
@@ -133,7 +140,9 @@ def narrowed(
         local = yield from diagnose(within(history, stage, segment), onset_ms, last_ms)
         if local.residuals is not None:
             found.append(replace(local, segment=segment))
-    told = [d for d in found if d.benign < _BENIGN and (d.cause != UNKNOWN or whole.benign >= _BENIGN)]
+    # Where the whole is loud as well, a segment has to say more than it.
+    mute = whole.benign >= _BENIGN or bool(before) or all(segment_of(key) for key in keys)
+    told = [d for d in found if d.benign < _BENIGN and (mute or d.cause != UNKNOWN)]
     # What goes wrong in a segment goes wrong for it in the stages below, too.
     told.sort(key=lambda d: graph.place(d.residuals.graph.stages[0]) if d.residuals is not None else 0)
     excused = [d for d in found if d.benign - d.chance >= _BENIGN and whole.chance >= _BENIGN]
@@ -216,7 +225,7 @@ def concentrated(history: History, stage: str, onset_ms: int, last_ms: int) -> C
 def _by_segment(
     parts: list[dict[str, SegmentCounts]], names: list[str], span: Span, measure: Measure
 ) -> tuple[float, dict[str, Ratio]]:
-    """How many sigmas all segments together have moved, and the ratio of each."""
+    """How many sigmas the one has moved that moved most, and the ratio of each."""
     columns = {name: _columns([part.get(name, _NOTHING) for part in parts], measure) for name in names}
     k, n = (np.sum(np.stack(side), axis=0) for side in zip(*columns.values(), strict=True))
     whole = Ratio(k, n, span)
@@ -224,7 +233,7 @@ def _by_segment(
     for name, (_, own) in columns.items():
         if own[span.base].sum() < _FEW:  # one that has no past is held against all
             ratios[name].usual = whole.usual
-    return abs(whole.z() or 0.0), ratios
+    return max(abs(ratio.z() or 0.0) for ratio in ratios.values()), ratios
 
 
 def _where(ratios: dict[str, Ratio]) -> Concentration | None:
