@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
+import swirl
 from swirl.effect import Incident, SeriesKey
 from swirl.frame import Definition, StageDefinition
 from swirl.history import History, SegmentCounts, StageCounts, WindowCounts
 from swirl.incident.diagnose import diagnose
 from swirl.incident.segments import concentrated, narrowed, seen_in, within
 from swirl.monitor import finished
+from swirl.sinks.slack_blocks import root
 from swirl.testing import Harness, HarnessState
 from tests.incident.segments_world import COUNTRIES, FLUSH, WINDOW, Shop, let_pass
 
@@ -172,6 +176,39 @@ def test_of_more_segments_than_the_cap_the_others_are_one() -> None:
     assert "(other)" in shown
     (incident,) = harness.incidents
     assert (incident.title, incident.segment) == ("check: data pipeline broken", "")
+
+
+def test_errors_of_one_segment_are_found_record_by_record() -> None:
+    rng = np.random.default_rng(9)
+    failing = {"DE": 0.0}
+    shop = swirl.Pipeline("shop")
+
+    @shop.stage(segment=lambda order, _result: order)
+    def check(country: str) -> str:
+        if rng.random() < failing.get(country, 0.0):
+            raise ValueError("no price")
+        return country
+
+    def order() -> None:
+        with suppress(ValueError):
+            check(COUNTRIES[int(rng.integers(8))])
+
+    harness = Harness(shop, window_seconds=WINDOW, flush_seconds=FLUSH)
+    harness.drive(order, per_second=25, seconds=130 * WINDOW)
+    failing["DE"] = 0.3
+    harness.drive(order, per_second=25, seconds=8 * WINDOW)
+    (incident,) = harness.incidents
+    assert (incident.title, incident.segment) == ("check: stage errors", "DE")
+
+
+def test_a_segment_calls_nobody_in_slack(past: HarnessState) -> None:
+    _, (incident,) = told(past, lambda shop: shop.weight.update(FR=0.0))
+    hostile = msgspec.json.decode(
+        msgspec.json.encode(incident).replace(b"FR", b"<!channel> *x*"), type=Incident
+    )
+    shown = str(root(hostile))
+    assert "&lt;!channel&gt;" in shown
+    assert "<!channel>" not in shown
 
 
 # -- by hand
