@@ -22,7 +22,12 @@ class Shop:
         countries: all as common.
         per_second: orders.
         usual: share of invalid ones.
+
+    Attributes:
+        divided: its records say their country.
     """
+
+    divided = True
 
     def __init__(
         self,
@@ -48,9 +53,10 @@ class Shop:
         of = self._rng.choice(len(weights), n, p=weights / weights.sum())
         bad = self._rng.random(n) < np.array([self.invalid[name] for name in self._names])[of]
         buys = self._rng.random(n) < np.array([self.buys[name] for name in self._names])[of]
-        self.check.batch(segments=self._names[of], invalid=bad)
         moods = np.where(buys, "buy", "skip").astype(object)
-        self.score.batch(segments=self._names[of][~bad], predictions=moods[~bad])
+        country = self._names[of]
+        self.check.batch(n, segments=country if self.divided else None, invalid=bad)
+        self.score.batch(segments=country[~bad] if self.divided else None, predictions=moods[~bad])
 
 
 def let_pass(harness: Harness, shop: Shop, *, windows: float, seconds: float = WINDOW) -> None:
