@@ -144,8 +144,8 @@ def section(*, quick: bool = False) -> str:
 
 A fault in one of {len(COUNTRIES)} segments of a stage with 40 records a second, after an hour of history,
 {cases} cases a row, at windows of {WINDOW:.0f} s. Each row is run once with `segment=` on both stages and
-once without. "Wrong" is another cause than the true one (or open), or another segment. A change of labels without
-a version has no cause that can be told from its numbers: stage and segment count.
+once without. "Wrong" is another cause than the true one (or open), or another segment. A change of labels
+without a version has no cause that can be told from its numbers: stage and segment count.
 
 {_faults(cases)}
 
