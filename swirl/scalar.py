@@ -113,10 +113,6 @@ class SeriesBank:
             self._detectors.append(self._factory())
             self._points.append(0)
 
-    def detector(self, row: int) -> SeriesDetector:
-        """The detector object of a series."""
-        return self._detectors[row]
-
     def _point(self, points: Points, at: int) -> Point | None:
         value, weight = float(points.value[at]), float(points.weight[at])
         sample = points.samples[at] if self.kind is Kind.DISTRIBUTION else None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from swirl.detector import Kind, Points, Scores
-from swirl.scalar import SeriesBank
+from swirl.detector import Kind
+from swirl_detectors.charts import ChartBank, moved, surprise
 
 if TYPE_CHECKING:
     from swirl.detector import Rows
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["Contrast", "ContrastBank", "ContrastDetector"]
 
 _TILTS = (1.0, 2.0, 4.0)
-_CHANNELS = math.log(2 * len(_TILTS) * 0.6)
-"""Six CUSUMs over the same points raise so many alarms, in nats, for one that each would raise alone."""
 _CLIP = 8.0
 _MOST = 30.0
 _CALM = 1.5
@@ -30,12 +26,11 @@ _PRIOR = 30.0
 
 
 class Contrast:
-    """CUSUMs in nats over a series whose law under no change is known: a standard normal deviate.
+    """Charts (:mod:`swirl_detectors.charts`) over the deviate of a contrast.
 
-    ``C <- max(0, C + tilt z - tilt^2 / 2)``, tilts 1, 2 and 4, up and down (E. Page, 1954). Records come in
-    clusters, so the spread of z is learnt, with a prior of 1 that is worth 30 windows; it never falls below
-    1. A window in which the versions are alike halves what was gathered: a canary that was taken back is soon
-    forgotten.
+    Records come in clusters, so the spread of z is learnt, with a prior of 1 that is worth 30 windows; it
+    never falls below 1. A window in which the versions are alike halves what was gathered: a canary that was
+    taken back is soon forgotten.
     """
 
     def __init__(self) -> None:
@@ -50,16 +45,17 @@ class Contrast:
         self.level += _FAST * (point.value - self.level)
         z = min(max(self._beyond(point.value) / self._spread, -_CLIP), _CLIP)
         keep = 0.5 if abs(z) < _CALM else 1.0
-        tilts = (*_TILTS, *(-tilt for tilt in _TILTS))
-        self.evidence = [
-            min(max(keep * c + tilt * z - tilt * tilt / 2, 0.0), _MOST)
-            for c, tilt in zip(self.evidence, tilts, strict=True)
-        ]
-        return max(self.evidence) - _CHANNELS
+        self.evidence = [min(c, _MOST) for c in moved(self.evidence, z, _TILTS, keep)]
+        return surprise(self.evidence, _TILTS)
 
     def _beyond(self, z: float) -> float:
         """How far the difference lies outside what was accepted: anything between none and that one."""
         return z - min(max(z, min(self.accepted, 0.0)), max(self.accepted, 0.0))
+
+    @property
+    def expected(self) -> float:
+        """No difference, or the one that was accepted."""
+        return self.accepted
 
     def accept(self) -> None:
         """The present difference is wanted, as in an experiment with two versions that stay."""
@@ -78,20 +74,14 @@ class Contrast:
         self.square += min(abs(self._beyond(point.value)), _CLIP) ** 2
 
 
-class ContrastBank(SeriesBank):
+class ContrastBank(ChartBank):
     """The running form. What a person accepts is a difference, not a new beginning."""
-
-    def score(self, rows: Rows, points: Points) -> Scores:
-        """Judge the points; no difference is expected, or the one that was accepted."""
-        scores = super().score(rows, points)
-        accepted = [getattr(self.detector(row), "accepted", 0.0) for row in rows.tolist()]
-        return replace(scores, expected=np.where(np.isnan(scores.value), np.nan, accepted))
 
     def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
         """The incident is over. With ``adopt`` the present difference is normal from now on."""
         super().release(rows, chance=chance)
         for row in rows.tolist() if adopt else ():
-            detector = self.detector(row)
+            detector = self.charted(row)
             assert isinstance(detector, Contrast)
             detector.accept()
 
@@ -104,6 +94,8 @@ class ContrastDetector:
     canary may raise the alarm.
 
     Example:
+        >>> import numpy as np
+        >>> from swirl.detector import Points
         >>> bank = ContrastDetector().build(Kind.LEVEL)
         >>> bank.grow(1)
         >>> bank.refresh(5e-6)
@@ -115,7 +107,7 @@ class ContrastDetector:
         ...     if scores.alarm[0]:
         ...         print(window, scores.value.round(1), scores.evidence.round(1))
         ...         break
-        30 [7.1] [1.6]
+        30 [7.1] [1.8]
     """
 
     name: ClassVar[str] = "contrast"
