@@ -17,6 +17,7 @@ from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
 from swirl.monitor.limits import Limits
 from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
+from swirl.monitor.tumbling import Tumbling
 from swirl.residual import InputModel, LoadModel, fit_input, fit_load
 from swirl.series import SeriesTable, count_stage, measure
 from swirl.window import EventClock, Window
@@ -27,20 +28,16 @@ if TYPE_CHECKING:
     from swirl.detector import Detector, Kind
     from swirl.frame import Tick
     from swirl.incident.life import Step
+    from swirl.monitor.placing import Closed, Complete, Placing
     from swirl.settings import MonitorSettings
 
 __all__ = ["PipelineMonitor"]
-
-_WHOLE = 0.99
-"""A window covered to this share counts as whole: emitters do not flush on its edges."""
 
 _REFRESH_WINDOWS = 60
 _BREATH = 8
 """Windows of the history between two pauses of a snapshot."""
 
 _EARLY_REFRESHES = frozenset({12, 16, 20, 25, 30, 40, 50})
-_LONGEST_GAP = 64
-"""Windows that one frame may cover, or that may pass without any, before the rest is skipped."""
 
 
 class PipelineMonitor:
@@ -72,11 +69,8 @@ class PipelineMonitor:
         self._emitters = Emitters(round(settings.silence_seconds * 1000))
         self._definitions: dict[bytes, Definition] = {}
         self._definition = Definition(())
-        self._next_ms = -1
-        self._resting = True
-        """Nobody has begun, or everyone has said goodbye and all is told."""
-        self._open: dict[int, Window] = {}
-        self._closed: dict[int, tuple[Window, WindowClosed]] = {}
+        self._closed: Closed = {}
+        self._placing: Placing = Tumbling(self.window_ms, self._clock, self._emitters, self._closed)
         self._windows_closed = 0
         self._history = History(self.window_ms)
         self._judge = Judge(
@@ -100,7 +94,7 @@ class PipelineMonitor:
         effects: list[Effect] = []
         # Another broker may lead the log from here on, with a clock of its own.
         self._log_ms = log_ms = max(log_ms, self._log_ms)
-        self._resting = self._resting or not (self._open or self._emitters.expected())
+        self._placing.settle()
         if isinstance(record, Act):
             return (
                 self._carry_out(self._incidents.act(record, self._history)) if self._history.windows else []
@@ -108,25 +102,19 @@ class PipelineMonitor:
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
             self._define(record)
-            # Who begins with a clock that runs ahead begins when it is right.
-            if self._resting and not self._clock.is_future(log_ms, record.covers[1]):
-                self._begin(record)
             yield from self._merge(log_ms, record)
         if self._emitters.notice_silence(log_ms):
             self._redefine()
-        watermark = self._clock.watermark_ms
-        if self.awake:
-            watermark = self._clock.passed(log_ms, self._emitters.covered(log_ms))
-        if self._has_to_close(watermark):
+        if self._placing.has_to_close(log_ms):
             effects += self._revise()
-            while (start := self._next_to_close(watermark)) is not None:
-                effects += yield from self._close(start, log_ms)
+            while (complete := self._placing.next_to_close(log_ms)) is not None:
+                effects += yield from self._close(complete, log_ms)
         return effects
 
     @property
     def awake(self) -> bool:
         """Whether time passes: once everyone has said goodbye and all is told, it stands still."""
-        return not self._resting and (bool(self._open) or self._emitters.expected())
+        return self._placing.awake
 
     def _define(self, frame: Frame) -> None:
         fresh = frame.definition is not None and frame.definition_hash not in self._definitions
@@ -181,83 +169,24 @@ class PipelineMonitor:
             self._definitions[in_use[-1]].run_seconds,
         )
 
-    def _begin(self, frame: Frame) -> None:
-        """The first frame, or the first after everyone had gone: windows begin where it does."""
-        start, end = frame.covers
-        oldest = end - _LONGEST_GAP * self.window_ms
-        first = max(
-            oldest, min([start, *(piece.bucket_ms for piece in frame.slices if piece.bucket_ms > oldest)])
-        )
-        self._next_ms = max(self._next_ms, first - first % self.window_ms)
-        self._resting = False
-
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:
-        start, end = frame.covers
-        if self._clock.heard(log_ms, end, frame.sent_ms):
-            self._emitters.cover(frame.emitter, end, log_ms, self._clock.floor(log_ms))
-            self._cover(start, end)
+        self._placing.take(log_ms, frame)
         late = self._health.late_records
         for piece in frame.slices:
             self._totals.add(piece)
-            window, cause = self._window_for(log_ms, piece.bucket_ms)
+            window, cause = self._placing.window_for(log_ms, frame, piece.bucket_ms)
             if cause:
                 late[cause] = late.get(cause, 0) + int(piece.counters.get("records", 0))
             if window is not None:
                 self._health.unreadable += window.add(piece)
             yield
 
-    def _window_for(self, log_ms: int, event_ms: int) -> tuple[Window | None, str]:
-        """The window an event time belongs to, and the cause under which its records are counted as late."""
-        start = event_ms - event_ms % self.window_ms
-        if self._clock.is_future(log_ms, event_ms):
-            return None, "future"
-        if start >= self._next_ms and not self._resting:
-            return self._opened(start), ""
-        if start in self._closed:
-            window = self._closed[start][0]
-            window.revised = True
-            return window, "revised"
-        return None, "closed"
-
-    def _opened(self, start: int) -> Window:
-        window = self._open.get(start)
-        if window is None:
-            window = self._open[start] = Window(start)
-        return window
-
-    def _cover(self, start_ms: int, end_ms: int) -> None:
-        size = self.window_ms
-        first = max(start_ms, self._next_ms, end_ms - _LONGEST_GAP * size)
-        for start in range(first - first % size, end_ms, size):
-            self._opened(start).coverage.add(max(first, start), min(end_ms, start + size))
-
     # -- windows that end
 
-    def _has_to_close(self, watermark: int) -> bool:
-        return 0 <= self._next_ms <= watermark - self.window_ms
-
-    def _next_to_close(self, watermark: int) -> int | None:
-        if not self._has_to_close(watermark):
-            return None
-        first_open = min(self._open, default=None)
-        if not self._emitters.expected():
-            # Everyone has said goodbye: what is open is told, and time stands still until someone comes.
-            if first_open is None or first_open + self.window_ms > watermark:
-                return None
-            self._next_ms = first_open
-            return first_open
-        target = min(watermark - self.window_ms, watermark if first_open is None else first_open)
-        behind = (target - self._next_ms) // self.window_ms
-        if behind > _LONGEST_GAP:
-            self._next_ms += (behind - _LONGEST_GAP) * self.window_ms
-        return self._next_ms
-
-    def _close(self, start: int, log_ms: int) -> Generator[None, None, list[Effect]]:
-        window = self._open.pop(start, None) or Window(start)
-        self._next_ms = start + self.window_ms
+    def _close(self, complete: Complete, log_ms: int) -> Generator[None, None, list[Effect]]:
+        window, length_ms, exposure, whole, _ = complete
+        start = window.start_ms
         self._windows_closed += 1
-        exposure = window.coverage.length
-        whole = exposure >= _WHOLE * self.window_ms
         now = self._count(window, log_ms, whole=whole)
         before = self._history.windows[-1] if self._history.windows else None
         self._history.append(now)
@@ -276,11 +205,11 @@ class PipelineMonitor:
         yield
         if self._definition.limits:
             self._limits.judge(
-                dict(zip(columns.keys, columns.numbers[0].tolist(), strict=True)), start, self.window_ms
+                dict(zip(columns.keys, columns.numbers[0].tolist(), strict=True)), start, length_ms
             )
         changes = yield from self._follow(now)
         yield from self._learn(whole=whole)
-        closed = self._tell(window, now, columns, exposure, whole=whole)
+        closed = self._tell(complete, now, columns)
         self._retain(window, closed)
         return [closed, *changes]
 
@@ -334,9 +263,8 @@ class PipelineMonitor:
 
     # -- what goes out
 
-    def _tell(
-        self, window: Window, now: WindowCounts, columns: Columns, exposure: int, *, whole: bool
-    ) -> WindowClosed:
+    def _tell(self, complete: Complete, now: WindowCounts, columns: Columns) -> WindowClosed:
+        window = complete.window
         self._emitters.count(self._health, self._log_ms)
         self._health.watermark_ms = self._clock.watermark_ms
         self._health.lag_ms = max(0, self._clock.moved_ms - self._clock.newest_ms)
@@ -351,10 +279,10 @@ class PipelineMonitor:
         return WindowClosed(
             pipeline=self.name,
             start_ms=window.start_ms,
-            window_ms=self.window_ms,
+            window_ms=complete.length_ms,
             revision=window.revision,
-            exposure_ms=exposure,
-            whole=whole,
+            exposure_ms=complete.exposure_ms,
+            whole=complete.whole,
             keys=tuple(columns.keys),
             numbers=columns.numbers.tobytes(),
             states=columns.states.tobytes(),
@@ -416,10 +344,8 @@ class PipelineMonitor:
         yield "definitions", [[key, builtins(value)] for key, value in self._definitions.items()]
         yield "definition", builtins(self._definition)
         yield "window_ms", self.window_ms
-        yield "next", self._next_ms
-        yield "resting", self._resting
         yield "log", self._log_ms
-        yield "open", [window.snapshot() for window in self._open.values()]
+        yield from self._placing.parts()
         closed = []
         for window, told in self._closed.values():
             closed.append([window.snapshot(), builtins(told)])
@@ -459,9 +385,8 @@ class PipelineMonitor:
         self._emitters.restore(data["emitters"])
         self._definitions = {key: msgspec.convert(value, Definition) for key, value in data["definitions"]}
         self._definition = self._history.definition = msgspec.convert(data["definition"], Definition)
-        self._next_ms, self._log_ms, self._windows_closed = data["next"], data["log"], data["windows"]
-        self._resting = data["resting"]
-        self._open = {window[0]: Window.restore(window) for window in data["open"]}
+        self._log_ms, self._windows_closed = data["log"], data["windows"]
+        self._placing.restore(data)
         for window, closed in data["closed"]:
             self._closed[window[0]] = (Window.restore(window), msgspec.convert(closed, WindowClosed))
         self._history.windows = [msgspec.convert(window, WindowCounts) for window in data["history"]]
