@@ -13,7 +13,16 @@ import msgspec
 if TYPE_CHECKING:
     from swirl.frame import Definition
 
-__all__ = ["BUILT_IN", "LENGTH", "History", "SegmentCounts", "StageCounts", "WindowCounts", "segments_of"]
+__all__ = [
+    "BUILT_IN",
+    "LENGTH",
+    "History",
+    "SegmentCounts",
+    "StageCounts",
+    "WindowCounts",
+    "forecasts_of",
+    "segments_of",
+]
 
 LENGTH = 192
 """How many windows are kept."""
@@ -114,6 +123,8 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
         stages: stage name -> version -> counts. A stage that did nothing in a covered window is absent or
             zero.
         drift: stage name -> feature -> standardised drift (a z by the null law).
+        forecasts: of sources whose season is known: stage name -> expected records and their standard
+            deviation.
         moved: of features that raised an alarm or are loud: stage name -> feature -> label or interval, its
             share before and its share now.
         heard: stage name -> emitters whose frames had come in time when the window closed.
@@ -132,6 +143,16 @@ class WindowCounts(msgspec.Struct, omit_defaults=True):
     whole: bool = True
     normal: bool = True
     moved: dict[str, dict[str, list[tuple[str, float, float]]]] = {}
+    forecasts: dict[str, tuple[float, float]] = {}
+
+
+def forecasts_of(history: History) -> dict[str, dict[int, tuple[float, float]]]:
+    """What was forecast of sources: stage -> start of a window -> expected records, standard deviation."""
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    for window in history.windows:
+        for stage, forecast in window.forecasts.items():
+            found.setdefault(stage, {})[window.start_ms] = forecast
+    return found
 
 
 def segments_of(window: WindowCounts, stage: str) -> dict[str, SegmentCounts]:

@@ -11,6 +11,7 @@ import msgspec
 
 from swirl.effect import Evidence, Incident, IncidentChanged, SeriesKey
 from swirl.frame import Verdict
+from swirl.history import forecasts_of
 from swirl.incident import acts, numbers
 from swirl.incident.beyond import as_said, beyond_diagnosis
 from swirl.incident.case import (
@@ -33,6 +34,7 @@ from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
 from swirl.incident.diagnose import NAMED, SURE, Diagnosis, diagnose
 from swirl.incident.graph import Graph
 from swirl.incident.onset import locate, residual_key
+from swirl.incident.priors import Priors
 from swirl.incident.segments import in_words, narrow, narrowed, placed, seen_in
 from swirl.incident.text import Told, tell
 from swirl.segments import segment_of
@@ -186,12 +188,25 @@ class Incidents:
         onset = yield from locate(history, since, start, key)
         return since, onset
 
+    def _diagnosed(self, case: Case, present: Present) -> Generator[None, None, Diagnosis]:
+        """Reason over the whole pipeline, knowing what its seasons forecast and what people judged."""
+        history = present.history
+        return (
+            yield from diagnose(
+                history,
+                case.onset_ms,
+                present.window.start_ms,
+                forecasts=forecasts_of(history),
+                priors=Priors(self._state.judged),
+            )
+        )
+
     def _watch(self, case: Case, present: Present) -> Generator[None, None, Step]:
         """Is it worth telling? Not before a whole window says so; a missing emitter is exact at once."""
         if not (present.window.whole or present.missing):
             return Step([])
         case.seen += 1
-        whole = yield from diagnose(present.history, case.onset_ms, present.window.start_ms)
+        whole = yield from self._diagnosed(case, present)
         diagnosis = yield from self._narrowed(case, present, whole)
         if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
             told = self._told(diagnosis, case, present)
@@ -291,7 +306,7 @@ class Incidents:
             return Step([])
         if case.seen < REVISED_WINDOWS:
             case.seen += 1
-            whole = yield from diagnose(present.history, case.onset_ms, present.window.start_ms)
+            whole = yield from self._diagnosed(case, present)
             diagnosis = yield from self._narrowed(case, present, whole)
             if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
                 return self._revise(case, present, incident, diagnosis)

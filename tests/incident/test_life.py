@@ -39,8 +39,8 @@ def opinions(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
     """What the next diagnoses are turned into, one after the other; the last one stays."""
     changes: list[Change] = []
 
-    def diagnose(*arguments: Any) -> Generator[None, None, Diagnosis]:
-        found = yield from diagnosis.diagnose(*arguments)
+    def diagnose(*arguments: Any, **given: Any) -> Generator[None, None, Diagnosis]:
+        found = yield from diagnosis.diagnose(*arguments, **given)
         change = changes.pop(0) if len(changes) > 1 else changes[0]
         return change(found)
 
