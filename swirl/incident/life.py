@@ -209,7 +209,7 @@ class Incidents:
         whole = yield from self._diagnosed(case, present)
         diagnosis = yield from self._narrowed(case, present, whole)
         if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
-            told = self._told(diagnosis, case, present)
+            told = yield from self._told(diagnosis, case, present)
             yield
             return self._open(case, present, told, diagnosis)
         if case.said:
@@ -251,13 +251,15 @@ class Incidents:
         self._state.case = None
         return Step([], release=frozenset(case.held), adopt=adopt, chance=chance)
 
-    def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Told:
+    def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Generator[None, None, Told]:
         # The numbers of a segment are few, and say nothing of its causes further up.
         late = case.seen >= NAMING_WINDOWS and not diagnosis.segment
         sure = diagnosis.cause_probability >= (NAMED if late else SURE)
         named = sure and diagnosis.cause not in (UNKNOWN, CHANCE)
         told = tell(diagnosis, self._pipeline, present.history.window_ms, named=named)
-        return placed(told, diagnosis, present.history, case.onset_ms, present.window.start_ms)
+        yield
+        last = present.window.start_ms
+        return (yield from placed(told, diagnosis, present.history, case.onset_ms, last))
 
     def _open(self, case: Case, present: Present, told: Told, diagnosis: Diagnosis) -> Step:
         case.phase, case.calm = "open", 0
@@ -309,12 +311,14 @@ class Incidents:
             whole = yield from self._diagnosed(case, present)
             diagnosis = yield from self._narrowed(case, present, whole)
             if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
-                return self._revise(case, present, incident, diagnosis)
+                return (yield from self._revise(case, present, incident, diagnosis))
         return self._widen(case, present, incident)
 
-    def _revise(self, case: Case, present: Present, incident: Incident, diagnosis: Diagnosis) -> Step:
+    def _revise(
+        self, case: Case, present: Present, incident: Incident, diagnosis: Diagnosis
+    ) -> Generator[None, None, Step]:
         """Another window of evidence: it may name the cause, change it, or show the figures in full."""
-        told = self._told(diagnosis, case, present)
+        told = yield from self._told(diagnosis, case, present)
         known = told.cause != words_of(UNKNOWN)
         settles = not case.settled and (known or case.seen >= NAMING_WINDOWS)
         same = (told.cause, told.stage) == (incident.cause, incident.stage)

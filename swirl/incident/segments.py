@@ -7,7 +7,7 @@ segments moves the whole by an eighth of what happened.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Concentration", "concentrated", "in_words", "narrow", "narrowed", "placed", "seen_in", "within"]
 
+_Result = TypeVar("_Result")
+
 NEARLY_ALL = 0.8
 """Share of an excess from which it is one segment's."""
 
@@ -46,6 +48,9 @@ _MILDER = 0.25
 for that alone."""
 
 _FEW = 30
+_BREATH = 48
+"""Windows between two pauses."""
+
 _BENIGN = 0.5
 
 
@@ -70,11 +75,27 @@ def within(history: History, stage: str, segment: str) -> History:
 
     Windows in which records of the stage have no segment at all say nothing of it, and count as not whole.
     """
-    found = History(history.window_ms, [_only(window, stage, segment) for window in history.windows])
+    return _ended(_within(history, stage, segment))
+
+
+def _within(history: History, stage: str, segment: str) -> Generator[None, None, History]:
+    found = History(history.window_ms)
+    for start in range(0, len(history.windows), _BREATH):
+        found.windows += [_only(w, stage, segment) for w in history.windows[start : start + _BREATH]]
+        yield
     stages = history.definition.stages if history.definition is not None else ()
     defined = next((s for s in stages if s.name == stage), StageDefinition(stage))
     found.definition = Definition((msgspec.structs.replace(defined, after=(), features=(), detectors=()),))
     return found
+
+
+def _ended(steps: Generator[None, None, _Result]) -> _Result:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result
 
 
 def _only(window: WindowCounts, stage: str, segment: str) -> WindowCounts:
@@ -135,9 +156,9 @@ def narrowed(
         return whole
     graph = Graph(history.definition)
     found: list[Diagnosis] = []
-    for stage, segment in _loudest(history, onset_ms, last_ms, keys):
-        yield
-        local = yield from diagnose(within(history, stage, segment), onset_ms, last_ms)
+    for stage, segment in (yield from _loudest(history, onset_ms, last_ms, keys)):
+        alone = yield from _within(history, stage, segment)
+        local = yield from diagnose(alone, onset_ms, last_ms)
         if local.residuals is not None:
             found.append(replace(local, segment=segment))
     # Where the whole is loud as well, a segment has to say more than it.
@@ -151,18 +172,32 @@ def narrowed(
 
 def _loudest(
     history: History, onset_ms: int, last_ms: int, keys: Sequence[SeriesKey]
-) -> list[tuple[str, str]]:
+) -> Generator[None, None, list[tuple[str, str]]]:
     """Stages and segments, those with the largest deviations first."""
     windows = [w for w in history.windows if w.start_ms <= last_ms]
     span = span_of(windows, onset_ms)
     if span is None or len(span.base) < FEWEST_WINDOWS:
         return []
     loud: dict[tuple[str, str], float] = {}
-    for key in sorted(keys):
-        if segment := segment_of(key):
-            z = _sigmas([segments_of(w, key.stage) for w in windows], span, key)
-            loud[key.stage, segment] = max(abs(z), loud.get((key.stage, segment), 0.0))
+    parts: dict[str, list[dict[str, SegmentCounts]]] = {}
+    for key in sorted(key for key in keys if segment_of(key)):
+        if key.stage not in parts:
+            parts[key.stage] = yield from _parts(windows, key.stage)
+        pair = key.stage, segment_of(key)
+        loud[pair] = max(abs(_sigmas(parts[key.stage], span, key)), loud.get(pair, 0.0))
+        yield
     return sorted(loud, key=lambda pair: (-loud[pair], pair))[:_TRIED]
+
+
+def _parts(
+    windows: Sequence[WindowCounts], stage: str
+) -> Generator[None, None, list[dict[str, SegmentCounts]]]:
+    """The counts of a stage by segment, window by window."""
+    found: list[dict[str, SegmentCounts]] = []
+    for start in range(0, len(windows), _BREATH):
+        found += [segments_of(w, stage) for w in windows[start : start + _BREATH]]
+        yield
+    return found
 
 
 def _sigmas(parts: list[dict[str, SegmentCounts]], span: Span, key: SeriesKey) -> float:
@@ -207,32 +242,42 @@ def concentrated(history: History, stage: str, onset_ms: int, last_ms: int) -> C
         The segment with most of it; None where nothing moved, where the stage has no segments, or where the
         others do not do much better.
     """
+    return _ended(_concentrated(history, stage, onset_ms, last_ms))
+
+
+def _concentrated(
+    history: History, stage: str, onset_ms: int, last_ms: int
+) -> Generator[None, None, Concentration | None]:
     windows = [w for w in history.windows if w.start_ms <= last_ms]
     span = span_of(windows, onset_ms)
     if span is None or len(span.base) < FEWEST_WINDOWS:
         return None
-    parts = [segments_of(w, stage) for w in windows]
+    parts = yield from _parts(windows, stage)
     names = sorted({name for part in parts for name in part})
     if len(names) < 2:
         return None
     labels = sorted({label for part in parts for c in part.values() for label in c.labels})
     metrics = [("invalid_ratio", ""), ("error_ratio", ""), *(("prediction_ratio", one) for one in labels)]
-    found = [_by_segment(parts, names, span, _measure(*metric)) for metric in metrics]
-    loudest, ratios = max(found, key=lambda pair: pair[0])
-    return _where(ratios) if loudest > LOUD else None
+    loudest: tuple[float, dict[str, Ratio]] = (LOUD, {})
+    for metric in metrics:
+        moved = yield from _by_segment(parts, names, span, _measure(*metric))
+        loudest = max(loudest, moved, key=lambda pair: pair[0])
+    return _where(loudest[1]) if loudest[1] else None
 
 
 def _by_segment(
     parts: list[dict[str, SegmentCounts]], names: list[str], span: Span, measure: Measure
-) -> tuple[float, dict[str, Ratio]]:
+) -> Generator[None, None, tuple[float, dict[str, Ratio]]]:
     """How many sigmas the one has moved that moved most, and the ratio of each."""
-    columns = {name: _columns([part.get(name, _NOTHING) for part in parts], measure) for name in names}
-    k, n = (np.sum(np.stack(side), axis=0) for side in zip(*columns.values(), strict=True))
-    whole = Ratio(k, n, span)
-    ratios = {name: Ratio(*columns[name], span) for name in names}
-    for name, (_, own) in columns.items():
-        if own[span.base].sum() < _FEW:  # one that has no past is held against all
-            ratios[name].usual = whole.usual
+    ratios = {}
+    for name in names:
+        ratios[name] = Ratio(*_columns([part.get(name, _NOTHING) for part in parts], measure), span)
+        yield
+    own = {name: float(ratio.n[span.base].sum()) for name, ratio in ratios.items()}
+    usual = sum(ratio.usual * own[name] for name, ratio in ratios.items()) / max(sum(own.values()), 1.0)
+    for name, ratio in ratios.items():
+        if own[name] < _FEW:  # one that has no past is held against all
+            ratio.usual = usual
     return max(abs(ratio.z() or 0.0) for ratio in ratios.values()), ratios
 
 
@@ -259,7 +304,9 @@ def in_words(segment: str) -> str:
     return "the segments that are not kept apart" if segment == "(other)" else f"segment {segment}"
 
 
-def placed(told: Told, diagnosis: Diagnosis, history: History, onset_ms: int, last_ms: int) -> Told:
+def placed(
+    told: Told, diagnosis: Diagnosis, history: History, onset_ms: int, last_ms: int
+) -> Generator[None, None, Told]:
     """What is told, with the segment in which it happens, if it is one."""
     if diagnosis.segment:
         where = in_words(diagnosis.segment)
@@ -269,7 +316,7 @@ def placed(told: Told, diagnosis: Diagnosis, history: History, onset_ms: int, la
         )
         sentence = f"In {where}, {told.sentence}"
         return replace(told, segment=diagnosis.segment, sentence=sentence, evidence=lines)
-    found = concentrated(history, told.stage, onset_ms, last_ms) if told.stage else None
+    found = (yield from _concentrated(history, told.stage, onset_ms, last_ms)) if told.stage else None
     if found is None or found.share <= NEARLY_ALL:
         return told
     sentence = f"{told.sentence} Nearly all of it in {in_words(found.segment)}."
@@ -277,9 +324,10 @@ def placed(told: Told, diagnosis: Diagnosis, history: History, onset_ms: int, la
 
 
 def narrow(present: Present, case: Case) -> Present:
-    """The window as an incident of one segment sees it."""
+    """The window, and those since the incident was loud last, as an incident of one segment sees them."""
     if not case.segment or case.incident is None:
         return present
-    history = within(present.history, case.incident.stage, case.segment)
-    window = history.find(present.window.start_ms)
-    return present if window is None else present._replace(window=window, history=history)
+    since = min(case.loud_end_ms, present.window.start_ms)
+    late = [w for w in present.history.windows if w.start_ms >= since]
+    history = within(History(present.history.window_ms, late), case.incident.stage, case.segment)
+    return present._replace(window=history.windows[-1], history=history)
