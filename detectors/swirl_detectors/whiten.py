@@ -58,7 +58,7 @@ _ROWS, _COLUMNS = np.triu_indices(len(RATES))
 _AT = np.zeros((len(RATES), len(RATES)), dtype=np.intp)
 _AT[_ROWS, _COLUMNS] = _AT[_COLUMNS, _ROWS] = np.arange(len(_ROWS))
 _WEIGHTS = np.array(RATES)[:, None]
-_CAUTION = 4.0
+_CAUTION = 3.0
 """Nats that forecasts of the residuals must have been worth until they are used by half."""
 _LEAST_MEMORY, _MOST_MEMORY = -4.0, 8.0
 _FORGIVING = 0.008

@@ -220,7 +220,7 @@ class ScalarChange:
         lags = np.array(self.lags)
         slopes = self.P @ lags
         leverage, remembered = float(lags @ slopes), float(self.b @ lags)
-        trust = 1 / (1 + math.exp(4 - self.memory))
+        trust = 1 / (1 + math.exp(3 - self.memory))
         lagged = trust * remembered
         floor, spread = 0.2 + 0.8 * min(1.0, 0.5 * abs(self.skew)), 1.0
         if kind is Kind.RATE:
@@ -394,7 +394,7 @@ class ScalarChange:
             gained += min(plain / plain2, 16.0) - min(square / s2, 16.0)
             faded = self.memory - (0.008 if self.memory > 0 else 0.0)
             self.memory = min(max(faded + gained / 2, -4.0), 8 * min(1 + self.points / MEMORY, 2.0))
-            self.trusted = self.memory > 4 or (self.trusted and self.memory >= 0)
+            self.trusted = self.memory > 3 or (self.trusted and self.memory >= 0)
             worth2 = self.scale_points + prior
             self.scale2 = max(s2 + (min(square, most * s2) - s2) / worth2, least)
             self.plain2 = max(plain2 + (min(plain, most * plain2) - plain2) / worth2, least)
