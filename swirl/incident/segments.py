@@ -48,7 +48,7 @@ _MILDER = 0.25
 for that alone."""
 
 _FEW = 30
-_BREATH = 48
+_BREATH = 16
 """Windows between two pauses."""
 
 _BENIGN = 0.5
