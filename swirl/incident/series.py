@@ -28,6 +28,7 @@ __all__ = [
     "autocorrelation",
     "log_evidence",
     "pooling",
+    "spikes",
 ]
 
 FEWEST_WINDOWS = 8
@@ -37,6 +38,10 @@ CAP = 10.0
 """What one series can say at most, in nats: z = 5 and z = 500 weigh the same. Size says how bad, not what."""
 
 _LARGEST = 40.0
+_FAR, _NEAR = 4.5, 3.0
+"""Robust sigmas from which a window is far out, and to which it is brought near."""
+_SPIKES = 0.1
+"""Where more windows than this are far out, that is the law of the series and no spikes."""
 _RATIO_FLOOR = 0.01
 """A change of the odds below 1 % is never significant, however many records."""
 
@@ -110,6 +115,37 @@ def autocorrelation(values: NDArray[np.float64]) -> float:
     return min(max(float(np.sum(h[1:] * h[:-1])) / max(energy, 1e-12) + 0.05, 0.0), 0.9)
 
 
+def spikes(values: NDArray[np.float64], least: float) -> tuple[float, NDArray[np.float64]]:
+    """The share of lone values of a baseline that are far out, and the values with those brought near.
+
+    Args:
+        values: of the baseline.
+        least: the scale is no smaller.
+
+    Example:
+        >>> share, calm = spikes(np.array([0.0, 1, -1, 0.5, -0.5, 1, -1, 0, 0.2, 9, -0.2, 0.1]), 0.1)
+        >>> round(share, 3), round(float(calm.max()), 1)
+        (0.083, 1.5)
+    """
+    if len(values) < FEWEST_WINDOWS:
+        return 0.0, values
+    centre = float(np.median(values))
+    scale = max(1.4826 * float(np.median(np.abs(values - centre))), least)
+    share = float(np.mean(np.abs(values - centre) > _FAR * scale))
+    if not 0 < share <= _SPIKES:
+        return 0.0, values
+    return share, np.clip(values, centre - _NEAR * scale, centre + _NEAR * scale)
+
+
+def _beyond_spikes(share: float) -> float:
+    """Sigmas that one window may count for in a series of which this share of the windows is far out.
+
+    That the window is another spike is as likely as their share: :func:`log_evidence` of the answer is its
+    logarithm.
+    """
+    return sqrt(2 * (log(1 / share) + 2.5)) if share > 0 else _LARGEST
+
+
 def pooling(windows: int, rho: float, baseline: int) -> float:
     """Variance of a mean of autocorrelated windows, times their number, and the baseline's own error.
 
@@ -131,6 +167,17 @@ def _clipped(z: float) -> float:
     return min(max(z, -_LARGEST), _LARGEST)
 
 
+def _limited(z: float, limit: float) -> float:
+    return min(max(z, -limit), limit)
+
+
+def _nearer(z: float, other: float) -> float:
+    """The one of two that says less; nothing where they contradict each other."""
+    if z * other <= 0:
+        return 0.0
+    return min(z, other, key=abs)
+
+
 class Ratio:
     """A count out of another, beta-binomial: beyond the binomial it varies as in the baseline, or a floor.
 
@@ -149,6 +196,7 @@ class Ratio:
         self.usual = (float(base_k.sum()) + 0.5) / (float(base_n.sum()) + 1.0)
         self.weight = max(float(base_n.mean()), 1.0)
         roots = deviance_root(base_k, base_n, self.usual)
+        self.spikes, roots = spikes(roots, 1.0)
         squares = roots * roots
         ceiling = 20 * max(float(np.median(squares)), 0.45)
         beyond = max(0.0, float(np.mean(np.minimum(squares, ceiling))) - 1.0)
@@ -178,11 +226,21 @@ class Ratio:
         k, n = self.counted
         if n < 1:
             return None
-        return self.sigmas(k, n)
+        z = self.sigmas(k, n)
+        if not self.spikes:
+            return z
+        span = self.span
+        roots = np.abs(self.by_window()[span.first : span.stop])
+        furthest = span.first + int(np.argmax(roots))
+        rest = n - float(self.n[furthest])
+        if span.windows == 1 or rest < 1:
+            return _limited(z, _beyond_spikes(self.spikes))
+        # Where lone windows are far out, the others have to say the same.
+        return _nearer(z, self.sigmas(k - float(self.k[furthest]), rest, span.windows - 1))
 
-    def sigmas(self, k: float, n: float) -> float:
-        """The z of counts from as many windows as the evidence has."""
-        windows, baseline = self.span.windows, len(self.span.base)
+    def sigmas(self, k: float, n: float, windows: int = 0) -> float:
+        """The z of counts from so many windows; by default as many as the evidence has."""
+        windows, baseline = windows or self.span.windows, len(self.span.base)
         beyond = self.dispersion * n / self.weight / windows * pooling(windows, self.rho, baseline)
         z = _root(k, n, self.usual) / sqrt(1 + beyond)
         # Only the part of the variance that was estimated makes the tail heavier.
@@ -228,6 +286,7 @@ class Level:
         self.baseline = len(base)
         self.centre = float(np.median(base)) if self.baseline else 0.0
         rest = np.clip(base - self.centre, -clip, clip)
+        self.spikes, rest = spikes(rest, floor)
         self.sd = max(float(np.std(rest)), floor) if self.baseline else 1.0
         self.rho = autocorrelation(rest)
         self.widen = np.zeros(span.size) if widen is None else widen
@@ -237,11 +296,18 @@ class Level:
         """There is a baseline."""
         return self.baseline >= FEWEST_WINDOWS
 
-    def change(self, first: int | None = None) -> float:
-        """Mean of the evidence less the centre, NaN where nothing was measured."""
+    def change(self, first: int | None = None, *, beside: bool = False) -> float:
+        """Mean of the evidence less the centre, NaN where nothing was measured.
+
+        Args:
+            first: window from which on; by default all of the evidence.
+            beside: leave out the window furthest out, where there are others.
+        """
         span = self.span
         x = self.x[span.first if first is None else first : span.stop]
         x = x[np.isfinite(x)]
+        if beside and len(x) > 2:
+            x = np.delete(x, int(np.argmax(np.abs(x - np.median(x)))))
         return float(x.mean()) - self.centre if len(x) else float("nan")
 
     @property
@@ -256,16 +322,24 @@ class Level:
     def z(self) -> float | None:
         """See :class:`Series`."""
         span = self.span
-        x = self.x[span.first : span.stop]
+        x, widen = self.x[span.first : span.stop], self.widen[span.first : span.stop]
         measured = np.isfinite(x)
-        windows = int(measured.sum())
-        if windows == 0 or not self.known:
+        x, widen = x[measured] - self.centre, widen[measured]
+        if not len(x) or not self.known:
             return None
-        change = float(x[measured].mean()) - self.centre
+        z = self._sigmas(x, widen)
+        if not self.spikes:
+            return z
+        if len(x) == 1:
+            return _limited(z, _beyond_spikes(self.spikes))
+        others = np.arange(len(x)) != int(np.argmax(np.abs(x)))
+        return _nearer(z, self._sigmas(x[others], widen[others]))
+
+    def _sigmas(self, x: NDArray[np.float64], widen: NDArray[np.float64]) -> float:
+        change = float(x.mean())
         if -self.least[0] < change < self.least[1]:
             return 0.0
-        extra = float(self.widen[span.first : span.stop][measured].mean())
-        z = change / sqrt(self.error(windows) ** 2 + extra)
+        z = change / sqrt(self.error(len(x)) ** 2 + float(widen.mean()))
         return _clipped(_as_normal(z, self.baseline - 1))
 
     def by_window(self) -> NDArray[np.float64]:

@@ -33,6 +33,8 @@ _FOLLOWS = 0.05
 """How well traffic follows the number of processes, as a standard deviation of its logarithm."""
 
 _CHANGED = 0.05
+_SPIKE = 6.0
+"""Width of the spikes of a series that has them, in its own sigmas."""
 
 
 def density(x: float, sd: float) -> float:
@@ -57,7 +59,7 @@ class SourceInput:
 
     def __init__(self, level: Level, processes: NDArray[np.float64]) -> None:
         settled = _settled(level)
-        x = level.change(settled)
+        x = level.change(settled, beside=level.spikes > 0)
         windows = max(int(np.isfinite(level.x[level.span.first : level.span.stop]).sum()), 1)
         thin = exp(-max(level.centre + x, 0.0)) * 0.3
         self.level = level
@@ -74,7 +76,8 @@ class SourceInput:
         return log((1 - UNTOUCHED) * density + UNTOUCHED / 10)
 
     def _as_processes(self) -> float:
-        stays = density(self.x, self.sd)
+        share = self.level.spikes if self.level.span.windows == 1 else 0.0
+        stays = (1 - share) * density(self.x, self.sd) + share * density(self.x, _SPIKE * self.sd)
         if abs(self.scaled) < _CHANGED:
             return stays
         sd = hypot(self.sd, _FOLLOWS)
