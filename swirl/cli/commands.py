@@ -137,3 +137,60 @@ def doctor() -> None:
     from swirl.cli.doctor import run
 
     sys.exit(run(click.echo))
+
+
+@group.command()
+@click.argument("target")
+@click.option(
+    "--send", default="", metavar="MODULE:NAME", help="Sends one record, where TARGET is a pipeline."
+)
+@click.option(
+    "--per-second",
+    type=click.FloatRange(0.0, 100_000.0, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="How often it is called, a second of virtual time.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0.0, 1.0, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Of the faults: the share of the records that they hit, as a rule.",
+)
+@click.option(
+    "--quiet",
+    type=click.IntRange(70, 100_000),
+    default=300,
+    show_default=True,
+    help="Windows of 10 s before each fault.",
+)
+@click.option(
+    "--only", multiple=True, metavar="KIND", help="A kind of fault, such as nulls; may be repeated."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the traffic, and of which records are hit."
+)
+def drill(
+    *,
+    target: str,
+    send: str,
+    per_second: float,
+    strength: float,
+    quiet: int,
+    only: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Would Swirl tell? Let faults befall a pipeline of yours, in virtual time.
+
+    TARGET is module:name of a function that gives a pipeline and a function that sends one record, or one
+    batch, through its stages. If it gives another pipeline each time, faults of one process among several are
+    drilled too. Or it is a pipeline, and --send names the function.
+
+    What the stages receive and return is changed from outside; the code stays as it is. Each fault comes
+    after the same quiet past. Ends with 0 if each was told with its stage and cause and nothing else was
+    told, otherwise with 1.
+    """
+    from swirl.cli.drill import Options, run
+
+    sys.exit(run(Options(target, send, per_second, strength, quiet, only, seed), click.echo))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,22 @@ from swirl.effect import WindowClosed
 from swirl.incident.causes import CAUSES
 from swirl.testing import HarnessState
 from swirl.testing.drill import KINDS, Fault
-from tests.faults.plan import Plan, plan
-from tests.faults.world import FLUSH_S, WINDOW_S, World
+from tests.faults.plan import Plan
+from tests.faults.world import FLUSH_S, LATEST_S, WINDOW_S, World
 
-__all__ = ["PAST_WINDOWS", "WEAKEST", "Case", "Past", "Said", "Watch", "fits", "past", "play", "random_fault"]
+__all__ = [
+    "PAST_WINDOWS",
+    "WEAKEST",
+    "Case",
+    "Past",
+    "Said",
+    "Watch",
+    "fits",
+    "longest_wait",
+    "past",
+    "play",
+    "random_fault",
+]
 
 PAST_WINDOWS = 400
 """A little over an hour: people's own bands look back so far."""
@@ -61,7 +73,7 @@ class Case(NamedTuple):
         fault: what happened.
         identifiable: what there is to see tells its cause from others.
         early: an incident was there before the fault: the case says nothing.
-        first, settled: what was said first, and three windows later.
+        first, settled, final: what was said first, three windows later, and in the end.
         delay: windows from the onset to the telling.
         twice: titles of further incidents.
     """
@@ -72,6 +84,7 @@ class Case(NamedTuple):
     early: bool = False
     first: Said = Said()
     settled: Said = Said()
+    final: Said = Said()
     delay: int = 0
     twice: tuple[str, ...] = ()
 
@@ -107,7 +120,7 @@ class Case(NamedTuple):
 def fits(kind: str, of: Plan) -> list[str]:
     """The stages at which a pipeline can have a fault of a kind; ``""`` is the whole pipeline."""
     sources = [of.steps[i].name for i in of.rates]
-    featured = [i for i in of.rates if any(of.steps[j].features for j in of.below(i))]
+    featured = [i for i in of.rates if _featured(of, i)]
     if kind in ("skew", "silence"):
         return _processes(of)
     if kind == "late":
@@ -145,6 +158,9 @@ def random_fault(rng: np.random.Generator, kind: str, of: Plan, now: float) -> F
         ramp = int(rng.integers(30, 61))
     elif kind in ("nulls", "format", "errors", "slow") and rng.random() < 0.2:
         ramp = int(rng.integers(3, 16))
+    if kind == "late":
+        # The backlog grows: so many seconds of every second are held back.
+        return Fault(kind, stage, strength, now, LATEST_S * strength / float(rng.uniform(0.2, 0.8)))
     if kind == "surge":
         ramp, until = int(rng.choice([0, 2, 5])), now + WINDOW_S * int(rng.integers(8, 31))
     style = int(rng.integers(3)) if kind == "innocent" else -1
@@ -156,10 +172,14 @@ def random_fault(rng: np.random.Generator, kind: str, of: Plan, now: float) -> F
 
 
 def identifiable(fault: Fault, of: Plan) -> bool:
-    """Whether what there is to see can tell the cause: enough records of a canary, of which some are wrong.
+    """Whether what there is to see can tell cause and stage.
 
-    Everything else that is detected is held against the monitor.
+    A canary needs enough records, of which some are wrong; drift a source whose features are not all those of
+    another source as well. Everything else that is detected is held against the monitor.
     """
+    if KINDS[fault.kind].hits == "features":
+        showing = {of.steps[i].name: _featured(of, i) for i in of.rates}
+        return all(showing[fault.stage] != other for name, other in showing.items() if name != fault.stage)
     if fault.kind != "canary":
         return True
     index = next(i for i, step in enumerate(of.steps) if step.name == fault.stage)
@@ -167,14 +187,16 @@ def identifiable(fault: Fault, of: Plan) -> bool:
     return seen >= 100.0 and seen * fault.strength >= 10.0
 
 
+def _featured(of: Plan, source: int) -> list[int]:
+    return [i for i in of.below(source) if of.steps[i].features]
+
+
 # -- what happens
 
 
-def past(
-    seed: int, *, hostile: bool = False, windows: int = PAST_WINDOWS, watch: Watch | None = None
-) -> Past:
-    """A quiet past of the pipeline of a seed."""
-    world = World(plan(seed, hostile=hostile), 0)
+def past(of: Plan, windows: int = PAST_WINDOWS, watch: Watch | None = None) -> Past:
+    """A quiet past of a pipeline."""
+    world = World(of, 0)
     for _ in _windows(world, windows, watch):
         pass
     opened = world.harness.incidents
@@ -224,21 +246,22 @@ def play(
 
 
 def _watched(world: World, case: Case, watch: Watch | None) -> Case:
-    began = world.now
-    for _ in _windows(world, _longest(case.fault, began), watch):
-        if world.harness.incidents:
-            incident = world.harness.incidents[0]
-            delay = math.ceil((incident.opened_ms / 1000.0 - began) / WINDOW_S)
-            case = case._replace(first=Said(incident.stage, incident.cause), delay=delay)
-            for _ in _windows(world, SETTLED_WINDOWS, watch):
-                pass
-            break
-    told: Sequence[Said] = [Said(i.stage, i.cause) for i in world.harness.incidents]
-    further = tuple(f"{said.stage}: {said.cause}" for said in told[1:])
-    return case._replace(settled=told[0], twice=further) if told else case
+    """Go on to the end, however early it was told: who else watches shall have the same time."""
+    began, settles = world.now, 0
+    for number in _windows(world, longest_wait(case.fault), watch):
+        told = world.harness.incidents
+        if told and not case.first.cause:
+            delay = math.ceil((told[0].opened_ms / 1000.0 - began) / WINDOW_S)
+            case = case._replace(first=Said(told[0].stage, told[0].cause), delay=delay)
+            settles = number + SETTLED_WINDOWS
+        if told and number <= settles:
+            case = case._replace(settled=Said(told[0].stage, told[0].cause))
+    told = world.harness.incidents
+    further = tuple(f"{incident.stage}: {incident.cause}" for incident in told[1:])
+    return case._replace(final=Said(told[0].stage, told[0].cause), twice=further) if told else case
 
 
-def _longest(fault: Fault, began: float) -> int:
-    """Windows to wait for."""
-    lasts = fault.ramp if math.isinf(fault.until) else fault.until - began
+def longest_wait(fault: Fault) -> int:
+    """Windows in which somebody should be told."""
+    lasts = fault.ramp if math.isinf(fault.until) else fault.until - fault.onset
     return round(lasts / WINDOW_S) + WAIT_WINDOWS

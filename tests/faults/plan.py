@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Edge", "Plan", "Step", "plan"]
+__all__ = ["Edge", "Plan", "Step", "plan", "scene"]
 
 FEWEST, MOST = 10.0, 5000.0
 """Records a second."""
@@ -115,6 +115,21 @@ def plan(seed: int, *, hostile: bool = False) -> Plan:
         memory=0.8 if hostile else 0.5,
         spikes=0.02 if hostile else 0.0,
     )
+
+
+def scene(*, timed: bool = False) -> Plan:
+    """Ingest, classify, serve the positive ones, two processes: plain enough that nothing is hard to tell."""
+    noise = {"invalid": 0.05, "errors": 0.1, "labels": 0.02, "clicks": 0.04, "latency": 0.03, "traffic": 0.03}
+    parts = [
+        ("ingest", (), (), 2, 0.0),
+        ("classify", (Edge(0),), (0.8, 0.2), 0, 0.0),
+        ("serve", (Edge(1, label=0),), (), 0, 0.1),
+    ]
+    steps = tuple(
+        Step(name, edges, not edges, 0.002, 0.001, labels, features, 0.01, clicks, 0.02, 0.3, noise)
+        for name, edges, labels, features, clicks in parts
+    )
+    return Plan(11, steps, {0: 300.0}, processes=2, services=False, timed=timed, swing=0.2)
 
 
 def _rate(rng: np.random.Generator) -> float:

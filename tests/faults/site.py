@@ -42,10 +42,11 @@ class Process:
 
 @dataclass
 class Lane:
-    """Which process does the work of each stage, for a share of the records."""
+    """Which process does the work of each stage, for a share of the records, with a share of the machines."""
 
     at: list[Process]
     share: float
+    machines: float = 1.0
 
 
 class Site:

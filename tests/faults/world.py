@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swirl.testing.drill import level, traffic
-from tests.faults.site import DAY_S, FLUSH_S, WINDOW_S, BoomError, Lane, Process, Site
+from tests.faults.site import DAY_S, FLUSH_S, WINDOW_S, BoomError, Lane, Site
 
 if TYPE_CHECKING:
     from swirl.testing import HarnessState
+    from swirl.testing.drill import Fault
     from tests.faults.plan import Plan, Step
 
-__all__ = ["FLUSH_S", "WINDOW_S", "Detail", "World"]
+__all__ = ["FLUSH_S", "LATEST_S", "WINDOW_S", "Detail", "World"]
 
 _BEFORE_FLUSH_S = 0.1
+LATEST_S = 120.0
+"""Of late data at full strength."""
 _DEPLOYED = ("deployment", "canary", "rolling")
 _BREAKING = ("nulls", "format")
 
@@ -146,27 +149,30 @@ class World(Site):
         shares = self.shares()
         counts = {source: self._arriving(source) for source in self.plan.rates}
         parts = {source: self._rng.multinomial(n, shares) for source, n in counts.items()}
+        scaled = self._has("scale_out")
         for number, lane in enumerate(self.lanes):
+            # A version that takes over gets its part of the machines; who scales out adds to them.
+            lane.machines = 1.0 / self.first_lanes if scaled else shares[number]
             self._pass(lane, {source: int(part[number]) for source, part in parts.items()})
 
     def _arriving(self, source: int) -> int:
         step, day = self.plan.steps[source], 2.0 * np.pi * (self.now % DAY_S) / DAY_S
         rate = self.plan.rates[source] * FLUSH_S * (1.0 + self.plan.swing * np.sin(day))
         rate *= np.exp(self._wander(source, "traffic")) * traffic(self.faults, step.name, self.now)
-        if (
-            any(fault.kind == "scale_out" and fault.level(self.now) for fault in self.faults)
-            and self.detail.grows
-        ):
-            rate *= len(self.lanes) / self.first_lanes
         for fault in self.faults:
-            if (
-                fault.kind == "slow"
-                and self.detail.held_back
-                and self.place(fault.stage) in self.plan.below(source)
-            ):
-                rate *= 1.0 + (min(1.0, self.detail.capacity) - 1.0) * fault.level(self.now) / fault.strength
+            rate *= self._held(fault, source)
         count = int(self._rng.poisson(rate))
         return 2 * count if self._level("doubled", step) else count
+
+    def _held(self, fault: Fault, source: int) -> float:
+        """The factor on the traffic that a fault elsewhere brings about."""
+        begun = fault.level(self.now) / fault.strength
+        if fault.kind == "scale_out" and self.detail.grows:
+            return 1.0 + begun / self.first_lanes
+        if fault.kind == "late" and 0.0 < begun < 1.0:
+            return max(0.0, 1.0 - LATEST_S * fault.strength / fault.ramp)
+        reaches = fault.kind == "slow" and self.place(fault.stage) in self.plan.below(source)
+        return 1.0 + (min(1.0, self.detail.capacity) - 1.0) * begun * (reaches and self.detail.held_back)
 
     def _pass(self, lane: Lane, arriving: dict[int, int]) -> None:
         flows = [Flow() for _ in self.plan.steps]
@@ -183,14 +189,12 @@ class World(Site):
                     for n in (good, bad)
                 ]
                 flow.mix(taken[0], taken[1], passed)
-            sent.append(self._work(lane.at[index], index, step, flow))
+            sent.append(self._work(lane, index, step, flow))
 
-    def _work(
-        self, process: Process, index: int, step: Step, flow: Flow
-    ) -> tuple[list[int], list[int], Flow]:
+    def _work(self, lane: Lane, index: int, step: Step, flow: Flow) -> tuple[list[int], list[int], Flow]:
         """A batch of a stage: what it passes on, by label, good and bad."""
         rng = self._rng
-        bug = self._level(_DEPLOYED, step) if process.versions[index] != "1" else 0.0
+        bug = self._level(_DEPLOYED, step) if lane.at[index].versions[index] != "1" else 0.0
         kind = self.detail.bug_of(step)
         broken = int(rng.binomial(flow.good, self._level(_BREAKING, step)))
         good, bad = flow.good - broken, flow.bad + broken
@@ -207,7 +211,7 @@ class World(Site):
         handled = (good - invalid - failed, bad - refused - spoilt)
         labels = [self._labelled(index, step, n, flow, bug if kind == "labels" else 0.0, worst=i == 1)
                   for i, n in enumerate(handled)]  # fmt: skip
-        self._report(process, index, step, flow, sum(handled), (invalid + refused, failed + spoilt), labels,
+        self._report(lane, index, step, flow, sum(handled), (invalid + refused, failed + spoilt), labels,
                      bad - spoilt, 1.0 + (4.0 * bug if kind == "latency" else 0.0))  # fmt: skip
         return labels[0], labels[1], flow
 
@@ -234,7 +238,7 @@ class World(Site):
 
     def _report(
         self,
-        process: Process,
+        lane: Lane,
         index: int,
         step: Step,
         flow: Flow,
@@ -245,9 +249,9 @@ class World(Site):
         slower: float,
     ) -> None:
         """Hand the batch to the decorated stage, as a user's vectorised pipeline does."""
-        stage, (invalid, failed) = process.stages[index], lost
+        stage, (invalid, failed) = lane.at[index].stages[index], lost
         count = handled + invalid
-        load = count * len(self.lanes[: self.first_lanes]) / (FLUSH_S * self.rates[index])
+        load = count / (FLUSH_S * self.rates[index] * lane.machines)
         given: dict[str, Any] = {"seconds": count * self._seconds(index, step, load) * slower}
         if step.validates:
             given["invalid"] = invalid
@@ -257,7 +261,7 @@ class World(Site):
         if step.features:
             given["features"] = self._features(step, count, min(bad, count), flow)
         if self.plan.timed:
-            delay = 120.0 * self._late(index)
+            delay = LATEST_S * self._late(index)
             given["at"] = self.now - delay - float(self._rng.exponential(0.3))
         stage.batch(count, **given)
         for _ in range(failed):
