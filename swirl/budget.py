@@ -1,22 +1,21 @@
 """From "at most N false alarms a week" to thresholds, by the tail of a detector's own evidence.
 
 A detector gathers evidence in nats. Each rise of the evidence from 0 and back is an *excursion*, and
-excursions are nearly independent of each other. If the detector's model were true, an excursion would exceed
-``h`` with probability about ``exp(-h)`` (D. Siegmund, "Sequential Analysis", 1985, ch. X, for the constant).
-Models are never quite true, so
-the model is only the prior: how often excursions pass a floor, and by how much, is learnt from the series
-    itself and,
-where there are several, from all series of its kind in the pipeline.
+excursions are nearly independent of each other. If the detector's model were true, an excursion would
+exceed ``h`` with probability about ``exp(-h)`` (D. Siegmund, "Sequential Analysis", 1985, ch. X, for the
+constant). Models are never quite true, so the model is only the prior: how often excursions pass a floor,
+and by how much, is learnt from the series itself and, where there are several, from all series of its
+kind in the pipeline.
 
-An excess over the floor is taken as exponential with a slope under a Gamma prior, which makes the prediction
-a Lomax
-law: a short history raises the thresholds by itself, a long one costs nothing. A second tier does the same
-    for
-excesses over a higher floor, with the first as its prior, because the far tail need not continue the near
-one. An
-alarm counts as an excursion that was cut off at the threshold: it adds excess and no count, so a budget that
-    has been
-overspent raises the thresholds.
+An excess over the floor is taken as exponential with a slope under a Gamma prior, which makes the
+prediction a Lomax law: a short history raises the thresholds by itself, a long one costs nothing. A
+second tier does the same for excesses over a higher floor, with the first as its prior, because the far
+tail need not continue the near one. An alarm counts as an excursion that was cut off at the threshold: it
+adds excess and no count, so a budget that has been overspent raises the thresholds. What a real incident
+cut off is kept out of the tails.
+
+Detectors of other kinds spend the same budget if they answer in this currency: evidence in nats with a
+tail that is learnt here, or a p-value from a null law, as ``-log(p)``.
 """
 
 from __future__ import annotations

@@ -34,7 +34,11 @@ class ChangeDetector:
 
     Each point is standardised by a forecast one step ahead (``whiten.py``), ten CUSUMs gather evidence for
     changes of different sizes (``cusum.py``), and their thresholds come from the false-alarm budget and the
-    series' own history (:mod:`swirl.budget`).
+    series' own history (:mod:`swirl.budget`). Evidence is in nats, with a learnt tail.
+
+    It sees shifts from a quarter of a standard deviation, the small ones from the second day on. It does not
+    see a change of spread, shape or rhythm that leaves the mean alone, nor a drift so slow that the level
+    follows it. What it keeps is bounded: about 3 kB a series.
 
     Args:
         warm_up: points before which only overwhelming evidence raises an alarm; counts need 20 expected
