@@ -107,9 +107,11 @@ class Scores:
 class Bank(Protocol):
     """The running form of a detector over the series of one kind in one pipeline.
 
-    The monitor calls, for each closed window: :meth:`score`, then :meth:`learn` for those rows that are not
-        held
-    and whose window is whole. :meth:`refresh` follows about once an hour of event time.
+    The monitor calls, for each closed window that is whole: :meth:`score`, then :meth:`learn` for those rows
+    that are not held. :meth:`refresh` follows about once an hour of event time. A bank may offer more:
+    ``expected_alarms``, what its thresholds have spent; ``refer(row, sample)``, a baseline that is given;
+    ``moved(row)``, what moved in a distribution; ``z``, its rows as standard normal deviates;
+    ``forecast(rows, start_ms, window_ms)``, what a season makes of a window.
     """
 
     def grow(self, size: int) -> None:
