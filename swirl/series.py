@@ -21,7 +21,7 @@ latency_p95               positive      0.95 quantile of the time per record
 lag                       positive      time of sending minus event time, of what came last
 version_contrast          level         newest version against the others in the same window, in sigmas
 drift                     distribution  a feature against its baseline
-prediction_drift          distribution  a numeric prediction against its baseline
+prediction_drift          distribution  numeric predictions, or labels of which a reference is given
 observed_drift            distribution  the user's own observation against its baseline
 segment_ratio             ratio         records of one segment, of all that have a segment
 segment_invalid_ratio     ratio         invalid of the records of one segment
@@ -292,6 +292,11 @@ def measure(
                 )
     for ratio in definition.ratios:
         yield from _ratio(ratio, stages)
+    for reference in definition.references:
+        labels = stages[reference.stage].labels if reference.stage in stages else {}
+        if "label" in reference.categories and labels:
+            key = SeriesKey(reference.stage, "prediction_drift")
+            yield Measured(key, Kind.DISTRIBUTION, nan, 1.0, dict(labels))
     for contrast in version_contrasts(now, definition, earlier):
         label = f"{contrast.metric}:{contrast.label}" if contrast.label else contrast.metric
         yield Measured(SeriesKey(contrast.stage, "version_contrast", label), Kind.LEVEL, contrast.z)

@@ -68,6 +68,17 @@ def test_a_new_category_is_named() -> None:
     assert reasons(incident).startswith("currency")
 
 
+def test_predictions_that_differ_from_those_of_training_are_told_in_the_first_windows() -> None:
+    pipeline = swirl.Pipeline("bank")
+    trained = (TRAINED, ["good", "good", "good", "bad"] * 1250)
+    score = pipeline.stage(name="score", reference=trained)(lambda row: row)
+    harness = Harness(pipeline, window_seconds=10)
+    for _ in range(120):
+        score.batch(100, predictions=["good", "bad"] * 50, seconds=0.1)
+        harness.advance(1)
+    assert [incident.stage for incident in harness.incidents] == ["score"]
+
+
 def test_the_reference_survives_a_restart() -> None:
     bank = Bank(TRAINED)
     bank.live(3)
