@@ -212,9 +212,9 @@ class FlatlineBank:
         Args:
             alarms_per_window: false alarms allowed per series and window, above 0.
         """
-        # Runs begin after a change of value; if the chain were true, about exp(-u) of them would pass u.
+        # A run may begin at each new value; if the chain were true, about exp(-u) of them would pass u.
         table = self._table
-        begin = np.minimum((table[_BEGUN] + 1) / (np.minimum(table[_POINTS], _MEMORY) + 1), 1.0)
+        begin = np.minimum((table[_CHANGED] + 1) / (np.minimum(table[_POINTS], _MEMORY) + 1), 1.0)
         self._tails.refresh(begin * np.exp(-_FLOOR), alarms_per_window)
 
     def snapshot(self) -> dict[str, Any]:
