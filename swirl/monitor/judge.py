@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from swirl.frame import Definition
     from swirl.monitor.references import Reference
 
-__all__ = ["Judge", "Judged"]
+__all__ = ["SKEW", "Judge", "Judged"]
+
+SKEW = "train/serve skew"
+"""The words of an incident in which data are unlike the reference that was given for them."""
 
 
 class Judged(NamedTuple):
@@ -71,6 +74,8 @@ class Judge:
         """Distributions that count labels."""
         self._references: dict[SeriesKey, Reference] = {}
         self._referred: dict[SeriesKey, bytes] = {}
+        self._outlived: set[SeriesKey] = set()
+        """Series whose reference is not their baseline any more."""
         self._last: dict[Kind, Points] = {}
         self._refreshed_at = 0
         self.held: set[SeriesKey] = set()
@@ -124,6 +129,7 @@ class Judge:
         if self._referred.get(key) == reference.digest:
             return
         self._referred[key] = reference.digest
+        self._outlived.discard(key)
         row = self.table.row(key)
         for seat in self._seats[self.table.kind(key)]:
             if row in seat:
@@ -196,7 +202,15 @@ class Judge:
                 states[row] = State.ANOMALY
                 direction = -1 if value < expected else 1
                 since_ms, evidence = int(scores.since_ms[row]), float(scores.evidence[row])
-                self.alarms.append(Anomaly(keys[row], start_ms, since_ms, evidence, direction))
+                said = self._skew(keys[row], value)
+                self.alarms.append(Anomaly(keys[row], start_ms, since_ms, evidence, direction, said))
+
+    def _skew(self, key: SeriesKey, value: float) -> tuple[str, str]:
+        """What is said of a series that is unlike the reference that was given for it."""
+        if key not in self._referred or key in self._outlived:
+            return "", ""
+        what = key.label or "what it predicts"
+        return SKEW, f"{what} is not distributed as in its reference (distance {value:.2g})"
 
     def _note_held(self, kind: Kind, scores: Scores, states: NDArray[np.uint8]) -> None:
         for key in sorted(self.held):
@@ -236,10 +250,8 @@ class Judge:
         for seat, rows in self._rows(over):
             seat.bank.release(rows, adopt=adopt, chance=chance)
         if adopt:
-            for key in over:
-                # What was given as the baseline is not the new normal.
-                if key in self._references:
-                    self._referred[key] = self._references[key].digest
+            # What was given as the baseline is not the new normal; it counts again when another is given.
+            self._outlived |= over & self._referred.keys()
 
     def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Seat, NDArray[np.intp]]]:
         for kind, seats in self._seats.items():
@@ -307,6 +319,7 @@ class Judge:
             ],
             "labelled": [list(key) for key in sorted(self._labelled)],
             "referred": [[list(key), digest] for key, digest in self._referred.items()],
+            "outlived": [list(key) for key in sorted(self._outlived)],
             "held": [list(key) for key in sorted(self.held)],
             "refreshed": self._refreshed_at,
         }
@@ -327,6 +340,7 @@ class Judge:
         self.table.refused = data["refused"]
         self._labelled = {SeriesKey(*key) for key in data["labelled"]}
         self._referred = {SeriesKey(*key): digest for key, digest in data["referred"]}
+        self._outlived = {SeriesKey(*key) for key in data["outlived"]}
         self._seated = {Kind(kind): min(n, len(self.table.keys[Kind(kind)])) for kind, n in data["seated"]}
         self.held = {key for held in data["held"] if (key := SeriesKey(*held)) in self.table}
         for name, seats in data["seats"]:

@@ -47,8 +47,10 @@ class Bank:
 def test_data_that_differs_from_training_is_told_in_the_first_windows() -> None:
     bank = Bank(TRAINED)
     bank.live(8, amount=80.0)
-    assert [incident.stage for incident in bank.harness.incidents] == ["score"]
-    assert bank.harness.incidents[0].moved[0][0] == "amount"
+    (incident,) = bank.harness.incidents
+    assert incident.title == "score: train/serve skew"
+    assert incident.sentence.startswith("score: amount is not distributed as in its reference (distance ")
+    assert incident.moved[0][0] == "amount"
 
 
 def test_data_as_in_training_is_told_to_nobody_nor_are_the_first_windows_where_there_is_no_reference() -> (
@@ -77,6 +79,16 @@ def test_predictions_that_differ_from_those_of_training_are_told_in_the_first_wi
         score.batch(100, predictions=["good", "bad"] * 50, seconds=0.1)
         harness.advance(1)
     assert [incident.stage for incident in harness.incidents] == ["score"]
+
+
+def test_a_new_normal_takes_the_place_of_the_reference() -> None:
+    bank = Bank(TRAINED)
+    bank.live(8, amount=80.0)
+    bank.harness.say("new_normal", bank.harness.incidents[0].id)
+    bank.live(100, amount=80.0)
+    bank.harness.restart_monitor()
+    bank.live(20, amount=80.0)
+    assert len(bank.harness.incidents) == 1
 
 
 def test_the_reference_survives_a_restart() -> None:
