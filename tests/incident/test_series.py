@@ -235,3 +235,61 @@ def test_a_graph_orders_parents_before_children_and_survives_a_cycle() -> None:
     circle = Graph(Definition((StageDefinition("x", ("y",)), StageDefinition("y", ("x",)))))
     assert circle.stages == ["x", "y"]
     assert circle.parents == {"x": [], "y": ["x"]}
+
+
+def spiky(at: dict[int, float], *, every: int = 30) -> Level:
+    """Unit noise with a spike of 8 sigma now and then, and what was measured last."""
+    rng = np.random.default_rng(11)
+    x = rng.normal(0, 1, 103)
+    x[10:100:every] += 8
+    for window, value in at.items():
+        x[window] = value
+    span = Span(np.arange(100), 100, 103, np.ones(103, dtype=np.bool_))
+    return Level(x, span, clip=100.0)
+
+
+def test_one_window_counts_for_no_more_than_the_spikes_of_its_baseline() -> None:
+    lone = spiky({100: 9.0, 101: 0.1, 102: -0.2}).z()
+    assert lone is not None
+    assert abs(lone) < 1.5
+    steady = spiky({100: 9.0, 101: 8.0, 102: 8.5}).z()
+    assert steady is not None
+    assert steady > 8
+
+
+def test_a_single_window_beyond_what_spikes_do_is_worth_their_rarity() -> None:
+    level = spiky({100: 30.0})
+    level.span.stop = 101
+    z = level.z()
+    assert z is not None
+    assert log_evidence(z) == pytest.approx(-np.log(level.spikes))
+
+
+def test_a_calm_baseline_knows_no_spikes_and_keeps_its_evidence() -> None:
+    level = spiky({100: 9.0, 101: 8.0, 102: 8.5}, every=1000)
+    assert level.spikes == pytest.approx(0.01)
+    rng = np.random.default_rng(2)
+    calm = Level(
+        rng.normal(0, 1, 103), Span(np.arange(100), 100, 103, np.ones(103, dtype=np.bool_)), clip=100.0
+    )
+    assert calm.spikes == 0.0
+
+
+def test_spikes_do_not_widen_the_scale_of_a_baseline() -> None:
+    assert spiky({}).sd == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_ratio_leaves_out_a_lone_spike_too() -> None:
+    rng = np.random.default_rng(4)
+    n = np.full(103, 10_000.0)
+    k = rng.binomial(10_000, 0.1, 103).astype(float)
+    k[5:100:30] = 2_000
+    span = Span(np.arange(100), 100, 103, np.ones(103, dtype=np.bool_))
+    k[100:103] = 2_000, 1_010, 990
+    lone = Ratio(k, n, span).z()
+    k[100:103] = 2_000, 2_050, 1_990
+    steady = Ratio(k, n, span).z()
+    assert lone is not None
+    assert steady is not None
+    assert abs(lone) < 2
+    assert steady > 8

@@ -203,19 +203,19 @@ def _opening(by_windows: dict[int, list[Judged]]) -> list[str]:
 
 
 _INTRODUCTION = """\
-Random pipelines of 1 to 12 stages (chains, fan-in, fan-out, two sources), one fault each, strength log-uniform
-from 4 %, judged by stage and cause from the first windows after its detection. Limits: right in at least 93 % of
-the faults that something tells from everything else after 3 windows, at least 88 % under hostile noise, wrong in
-at most 2 %, benign cases told as incidents in at most 2 %."""
+Random pipelines of 1 to 12 stages (chains, fan-in, fan-out, two sources), one fault each, strength log-
+uniform from 4 %, judged by stage and cause from the first windows after its detection. Limits: right in
+at least 93 % of the faults that something tells from everything else after 3 windows, at least 88 %
+under hostile noise, wrong in at most 2 %, benign cases told as incidents in at most 2 %."""
 
 _LEFT_OUT = """\
-Left out above, because nothing in the counts tells them from something else: throttling against the rhythm of a
-source whose season is not known, a source read twice by twice the processes where nobody clicks, and a fault in
-the very windows in which a new version took over at the same stage at once."""
+Left out above, because nothing in the counts tells them from something else: throttling against the
+rhythm of a source whose season is not known, a source read twice by twice the processes where nobody
+clicks, and a fault in the very windows in which a new version took over at the same stage at once."""
 
 _OUR_OWN = """\
-The simulator and its faults are our own and have the shapes that the table of signs expects, so read these
-figures as upper bounds; the world with hostile noise is nearer to life."""
+The simulator and its faults are our own and have the shapes that the table of signs expects, so read
+these figures as upper bounds; the world with hostile noise is nearer to life."""
 
 
 def _table_of_causes(found: list[Judged]) -> list[str]:
@@ -264,10 +264,10 @@ def _missed(found: list[Judged]) -> list[str]:
     near = [j for j in found if j.case.innocent and j.case.cause not in BENIGN]
     blamed = _share(j.said == "bad_deployment" for j in near)
     apart = _share(j.said == "bad_deployment" for j in near if j.case.telling)
-    throttled = [j for j in found if j.case.cause == "source_throttled"]
+    slow = [j for j in found if j.case.cause == "source_throttled"]
     return [
         _LEFT_OUT,
-        f"Of {len(throttled)} throttled sources {_share(j.right for j in throttled):.2f} are right all the same.",
+        f"Of {len(slow)} throttled sources {_share(j.right for j in slow):.2f} are right all the same.",
         f"With all of these {everything.right:.3f} of {everything.faults} faults are right and",
         f"{everything.wrong:.3f} wrong. An innocent deployment near a fault is blamed in {blamed:.3f} of",
         f"{len(near)} cases ({apart:.3f} where something clears it).",
