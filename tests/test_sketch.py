@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datasketches
 import numpy as np
 import pytest
 
@@ -119,3 +120,50 @@ def test_a_summary_takes_no_more_numbers_than_its_digest_can_count() -> None:
     assert 1 << 31 < d.count < 1 << 32
     assert d.rank(0.0) == pytest.approx(half, abs=0.02)
     assert Distribution.decode(d.count, d.total, d.encode()).count == d.count
+
+
+def test_few_different_values_are_counted_one_by_one_however_they_are_merged() -> None:
+    rng = np.random.default_rng(2)
+    values = np.round(rng.normal(size=60_000), 1)
+    d = Distribution()
+    for part in np.split(values, 60):
+        d.merge(of(part).copy())
+    known, counts = d.centroids()
+    expected = np.unique(values.astype(np.float32), return_counts=True)
+    assert d.exact
+    assert np.array_equal(known, expected[0])
+    assert np.array_equal(counts, expected[1])
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 127, 128, 129, 5_000])
+def test_many_different_values_are_a_digest_of_the_same_count(distinct: int) -> None:
+    values = np.arange(20_000) % distinct
+    d = of(values[:10_000])
+    d.merge(of(values[10_000:]))
+    assert d.exact == (distinct <= 128)
+    assert (d.count, d.low, d.high) == (20_000, 0.0, distinct - 1.0)
+    assert d.centroids()[1].sum() == 20_000
+    assert d.copy().encode() == d.encode()
+
+
+def test_a_reader_that_knows_only_digests_reads_counted_values_well() -> None:
+    d = of(np.repeat([0.0, 1.0, 2.0], [700, 250, 50]))
+    plain = bytearray(d.encode())
+    plain[6] = 0
+    old = Distribution.decode(d.count, d.total, bytes(plain))
+    assert not old.exact
+    assert old.cdf([0.5, 1.5]) == pytest.approx([0.7, 0.95], abs=0.002)
+
+
+def test_a_digest_of_an_emitter_that_counts_nothing_one_by_one_is_merged_as_before() -> None:
+    foreign = datasketches.tdigest_float(100)
+    foreign.update(np.arange(1_000, dtype=np.float32))
+    d = of([5.0, 5.0])
+    d.merge(Distribution.decode(1_000, 499_500.0, foreign.serialize()))
+    assert not d.exact
+    assert d.count == 1_002
+    assert d.quantile(0.5) == pytest.approx(499, abs=5)
+
+
+def test_both_zeros_are_the_same_value() -> None:
+    assert of([0.0, -0.0, 0.0]).centroids()[0].tolist() == [0.0]

@@ -27,6 +27,7 @@ _VERSION = 1
 _DAY_MS = 86_400_000
 _LEAST_LABELS = 3.0
 _LARGEST = 1e15
+_RECENT = 20
 
 
 def distinct(counts: Mapping[str, int]) -> float:
@@ -56,7 +57,8 @@ def _spectrum(counts: Mapping[str, int]) -> tuple[Array, float, float, float]:
 def expected_distinct(baseline: Mapping[str, int], n: float) -> tuple[float, float]:
     """How many different labels so many records have by chance: mean and variance.
 
-    A label of share p is among n records with probability ``1 - exp(-n p)``. Labels seen once in the baseline
+    A label of share p is among n records with probability ``1 - exp(-n p)`` (occupancy; W. Feller,
+    "An Introduction to Probability Theory and Its Applications", 1968, sec. II.5). Labels seen once in the baseline
     share the probability of ``2 f2 / N``, labels never seen that of ``f1 / N`` (Good, 1953, eq. 2 and 9), and
     are taken to be different each time.
 
@@ -73,8 +75,10 @@ def expected_distinct(baseline: Mapping[str, int], n: float) -> tuple[float, flo
     missed = np.exp(-n * known / whole)
     rare = n / whole * (once + 2 * twice + (other * once / named if named else other))
     mean = float((1 - missed).sum()) + rare
-    variance = float((missed * (1 - missed)).sum()) + rare
-    return min(mean, n), variance
+    # Records of a window are shared out: what one label takes another does not get.
+    shared = float((known / whole * missed).sum()) + rare / n
+    variance = float((missed * (1 - missed)).sum()) + rare - n * shared * shared
+    return min(mean, n), max(variance, 0.0)
 
 
 @dataclass(frozen=True)
@@ -143,14 +147,26 @@ class CardinalityDetector:
 
 
 class _Row:
-    """One series: its baseline, and when that began."""
+    """One series: its baseline, when that began, and where the series is while it is held.
 
-    __slots__ = ("baseline", "begun_ms", "settled")
+    ``offset`` is added to deviates: after a new normal they go on where the old ones were, as the change
+    detector takes it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("baseline", "begun_ms", "held", "offset", "recent", "settled")
+
+    def __init__(self, offset: float = 0.0) -> None:
         self.baseline = LabelBaseline()
         self.begun_ms = 0
         self.settled = False
+        self.offset = offset
+        self.held, self.recent = 0, 0.0
+
+    def follow(self, z: float) -> None:
+        """Where a series that is held is now."""
+        if self.held and not math.isnan(z):
+            self.recent += (z - self.recent) / min(self.held, _RECENT)
+            self.held += 1
 
     def learn(self, sample: dict[str, int], end_ms: int, config: CardinalityDetector) -> None:
         """Take a sample as normal, until the baseline holds enough."""
@@ -196,7 +212,7 @@ class CardinalityBank:
         n = len(rows)
         self._judged.clear()
         self._z[:] = np.nan
-        value, mean, spread = (np.full(n, np.nan) for _ in range(3))
+        value, mean, spread, offset = (np.full(n, np.nan) for _ in range(4))
         for at, (number, sample) in enumerate(zip(rows.tolist(), points.samples, strict=False)):
             if not isinstance(sample, dict) or not 0 < count(sample) < _LARGEST:
                 continue
@@ -205,10 +221,12 @@ class CardinalityBank:
             if known.windows >= self._config.baseline_windows:
                 value[at] = distinct(sample)
                 mean[at], variance = expected_distinct(known.counts, count(sample))
-                spread[at] = math.sqrt(variance + 1)
-        self._z[rows] = (value - mean) / spread
+                spread[at], offset[at] = math.sqrt(variance + 1), self._rows[number].offset
+        self._z[rows] = (value - mean) / spread + offset
+        for number in rows.tolist():
+            self._rows[number].follow(float(self._z[number]))
         inner = self._inner.score(rows, Points(points.start_ms, points.window_ms, self._z[rows], np.ones(n)))
-        scores = self._shown(value, mean, spread, inner)
+        scores = self._shown(value, mean - offset * spread, spread, inner)
         for number in rows[scores.alarm].tolist():
             del self._judged[number]
         return scores
@@ -246,13 +264,17 @@ class CardinalityBank:
     def hold(self, rows: Rows) -> None:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._inner.hold(rows)
+        for number in rows.tolist():
+            self._rows[number].held = max(self._rows[number].held, 1)
 
     def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
         """The incident is over. With ``adopt`` the baseline begins anew."""
         self._inner.release(rows, adopt=adopt, chance=chance)
-        if adopt:
-            for number in rows.tolist():
-                self._rows[number] = _Row()
+        for number in rows.tolist():
+            row = self._rows[number]
+            if adopt:
+                self._rows[number] = _Row(row.recent if row.held > 1 else row.offset)
+            row.held, row.recent = 0, 0.0
 
     def refresh(self, alarms_per_window: float) -> None:
         """Set thresholds from all that was learnt.
@@ -268,7 +290,10 @@ class CardinalityBank:
             "version": _VERSION,
             "kind": Kind.DISTRIBUTION.value,
             "inner": self._inner.snapshot(),
-            "rows": [[row.baseline.pack(), row.begun_ms, row.settled] for row in self._rows],
+            "rows": [
+                [row.baseline.pack(), row.begun_ms, row.settled, row.offset, row.held, row.recent]
+                for row in self._rows
+            ],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -280,9 +305,10 @@ class CardinalityBank:
         with restoring(snapshot, _VERSION, Kind.DISTRIBUTION):
             self._inner.restore(snapshot["inner"])
             self._rows = []
-            for baseline, begun_ms, settled in snapshot["rows"]:
-                row = _Row()
+            for baseline, begun_ms, settled, offset, held, recent in snapshot["rows"]:
+                row = _Row(float(offset))
                 row.baseline = LabelBaseline.unpack(baseline)
+                row.held, row.recent = int(held), float(recent)
                 row.begun_ms, row.settled = int(begun_ms), bool(settled)
                 self._rows.append(row)
             self._z = np.full(len(self._rows), np.nan)

@@ -57,9 +57,9 @@ class DriftDetector:
         baseline_windows: windows of so many values that the baseline takes before anything is judged.
         floor: drift below this, less what chance adds to it, is told to nobody; in units of the statistic. By
             default :data:`FLOORS`.
-        statistic: "psi", "jensen-shannon" and "chi-square" (over its chance, so that it does not grow with
-            the sample) judge both numbers and labels, "ks" and "wasserstein" (of the middle 99 %, in
-            standard deviations) numbers, with "psi" for labels beside them.
+        statistic: "ks" and "wasserstein" (of the middle 99 %, in standard deviations) judge numbers, with
+            "psi" for labels beside them; "psi", "jensen-shannon" and "chi-square" (over its chance, so that
+            it does not grow with the sample) judge both.
         settled_windows: least windows of a baseline that is learnt no more.
         settled_values: least values of it.
         settled_ms: event time that it spans at least: a day, so that the rhythm of a day is in it.
@@ -88,7 +88,7 @@ class DriftDetector:
     least_values: int = 200
     baseline_windows: int = 5
     floor: float | None = None
-    statistic: str = "psi"
+    statistic: str = "ks"
     settled_windows: int = 50
     settled_values: int = 20_000
     settled_ms: int = _DAY_MS
