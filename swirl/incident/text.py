@@ -13,6 +13,7 @@ from swirl.incident import numbers
 from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN, words_of
 from swirl.incident.figures import Figure, evidence_of, figure_of, name_of, recent, value_of
 from swirl.incident.hypotheses import LOUD, SIGNIFICANT, Hypothesis, contrast_key
+from swirl.incident.phrases import DOES, ENDINGS, EXTRAS, ONSETS, phrase
 from swirl.incident.series import Level
 from swirl.incident.versions import deployment_of
 from swirl.residual import total
@@ -263,7 +264,7 @@ class _Telling:
             return f"{self.where} is not as usual."
         if evidence[0].metric in ("version_contrast", "version_latency"):
             return self.sentence_of_versions(evidence[0])
-        said = _phrase(evidence[0])
+        said = phrase(evidence[0])
         if self.cause == UNKNOWN:
             pairs = [p for p in self.d.posterior.items() if p[0][0] not in (UNKNOWN, CHANCE)][:2]
             both = ", ".join(f"{words_of(cause)} {numbers.percent(p)}" for (cause, _), p in pairs)
@@ -271,7 +272,7 @@ class _Telling:
         version = self.hypothesis.version
         if self.cause == "bad_deployment" and version is not None:
             return f"{said}, since {version.deployment.version} went out."
-        return said + _ENDINGS.get(self.cause, "") + "."
+        return said + ENDINGS.get(self.cause, "") + "."
 
     def sentence_of_versions(self, line: Evidence) -> str:
         """What the new version does, and what the old one does in the same windows."""
@@ -279,7 +280,7 @@ class _Telling:
         assert version is not None
         new, old = version.deployment.version, version.deployment.before
         metric, _, label = line.label.partition(":")
-        does = _DOES.get(metric, "has {now} {label}").format(now=line.now, label=label)
+        does = DOES.get(metric, "has {now} {label}").format(now=line.now, label=label)
         return f"{self.where} {new} {does}, {old} {line.usual} side by side."
 
     def look_first(self) -> str:
@@ -415,8 +416,8 @@ class _Telling:
         if other == "version" and rival.version is None and best.version is not None:
             return f"it came with {best.version.deployment.version}"
         if other == "onset":
-            return _ONSETS.get(rival.cause, "the change came slowly")
-        return _EXTRAS.get(other, "less common")
+            return ONSETS.get(rival.cause, "the change came slowly")
+        return EXTRAS.get(other, "less common")
 
     def _why_series(self, key: SeriesKey, rival: Hypothesis) -> str:
         if key.metric == "version_contrast":
@@ -433,59 +434,3 @@ class _Telling:
             )
         fits = "does not fit" if key in rival.gains else "stays unexplained"
         return f"{line.name} {line.usual} → {line.now} {fits}"
-
-
-_ENDINGS = {
-    "unversioned_change": ", and no version changed",
-    "source_doubled": "; what people do with them does not double",
-    "input_drift": "; the records are valid",
-    "concept_shift": ", slowly and in every version",
-    "downstream_broken": "; everything before is as usual",
-    "stage_errors": "; its input is valid",
-    "blind": "; whether the others still work cannot be seen",
-    "stage_down": "; the stages after it get nothing",
-}
-
-_DOES = {
-    "invalid_ratio": "rejects {now} of its records",
-    "error_ratio": "fails on {now} of its records",
-    "output_ratio": "passes on {now} of its records",
-    "prediction_ratio": "calls {now} of its records {label}",
-    "latency_p50": "takes {now} a record",
-}
-"""What a version does."""
-
-_EXTRAS = {
-    "version": "the effect does not follow the version",
-    "nothing of its own": "nothing at that stage itself moved",
-    "which metric": "the other things that it breaks did not move",
-    "labels only": "only the labels moved, nothing in the input",
-    "too large for chance": "too large for chance",
-    "silence": "emitters are not heard",
-    "switches": "it would have to spread by chance",
-    "emitters doubled": "the emitters did not double",
-    "one window": "one window does not tell a factor",
-}
-
-_ONSETS = dict.fromkeys(("concept_shift", "rhythm", "input_drift"), "the change came at once")
-
-
-def _phrase(line: Evidence) -> str:
-    """A figure as the beginning of a sentence."""
-    stage, now, usual = line.stage, line.now, line.usual
-    bare = now.removesuffix("/s")
-    phrases = {
-        "records": f"{stage} receives {bare} records/s, usually {usual}",
-        "input_ratio": f"{stage} receives {now} times what its parents send, usually {usual}",
-        "invalid": f"{stage} rejects {bare} records/s as invalid, usually {usual}",
-        "errors": f"{stage} fails on {bare} records/s, usually {usual}",
-        "output_ratio": f"{stage} passes on {now} of its records, usually {usual}",
-        "prediction_ratio": f"{stage} calls {now} of its records {line.label}, usually {usual}",
-        "null_ratio": f"{stage} finds {now} of its feature values null, usually {usual}",
-        "drift": f"{stage} sees {line.label} moved by {now}, usually {usual}",
-        "latency_p50": f"{stage} takes {now} a record, usually {usual}",
-        "count": f"{line.label} at {stage}: {now}, usually {usual}",
-        "lag": f"records come {now} late, usually {usual}",
-        "emitters": f"{now} of {usual} emitters of {stage} are heard",
-    }
-    return phrases.get(line.metric, f"{line.name}: {now}, usually {usual}")

@@ -9,7 +9,8 @@ import pytest
 
 from swirl.effect import Evidence, SeriesKey
 from swirl.incident import numbers
-from swirl.incident.causes import UNKNOWN, words_of
+from swirl.incident.beyond import as_said
+from swirl.incident.causes import CAUSES, UNKNOWN, words_of
 from swirl.incident.cost import Cost
 from swirl.incident.diagnose import Diagnosis, diagnose
 from swirl.incident.figures import Figure, figure_of, name_of, recent, text_of, value_of
@@ -270,3 +271,20 @@ def test_a_fault_that_loses_nothing_has_no_cost() -> None:
     cost = Cost()
     cost.begin(ads.history, ads.history.windows[30].start_ms)
     assert cost.sentence() == ""
+
+
+def test_a_slow_creep_is_told_with_where_to_look() -> None:
+    said = {"classify": (words_of("creeping"), "positive ratio has crept from 0.80 to 0.72 in 10 d")}
+    text = as_said(said, diagnosed(Second()))
+    assert text.cause == "slow creep"
+    assert text.sentence == "classify: positive ratio has crept from 0.80 to 0.72 in 10 d."
+    assert text.look_first.startswith("at what classify has learnt or taken in since, day by day")
+
+
+def test_what_a_person_wrote_has_no_row_and_is_open() -> None:
+    said = {"classify": ("limit exceeded", "invalid above 1 %")}
+    assert as_said(said, diagnosed(Second())).look_first == "at classify. The cause is open."
+
+
+def test_no_cause_shares_its_words_with_another() -> None:
+    assert len({cause.words for cause in CAUSES.values()}) == len(CAUSES)
