@@ -28,6 +28,7 @@ _DAY_MS = 86_400_000
 _LEAST_LABELS = 3.0
 _LARGEST = 1e15
 _RECENT = 20
+_MOST_AT_ONCE = 100
 
 
 def distinct(counts: Mapping[str, int]) -> float:
@@ -58,9 +59,9 @@ def expected_distinct(baseline: Mapping[str, int], n: float) -> tuple[float, flo
     """How many different labels so many records have by chance: mean and variance.
 
     A label of share p is among n records with probability ``1 - exp(-n p)`` (occupancy; W. Feller,
-    "An Introduction to Probability Theory and Its Applications", 1968, sec. II.5). Labels seen once in the baseline
-    share the probability of ``2 f2 / N``, labels never seen that of ``f1 / N`` (Good, 1953, eq. 2 and 9), and
-    are taken to be different each time.
+    "An Introduction to Probability Theory and Its Applications", 1968, sec. II.5). Labels seen once in the
+    baseline share the probability of ``2 f2 / N``, labels never seen that of ``f1 / N`` (Good, 1953, eq. 2
+    and 9), and are taken to be different each time.
 
     Example:
         >>> mean, variance = expected_distinct({"a": 5000, "b": 4990, "c": 10}, 1000)
@@ -171,7 +172,8 @@ class _Row:
     def learn(self, sample: dict[str, int], end_ms: int, config: CardinalityDetector) -> None:
         """Take a sample as normal, until the baseline holds enough."""
         known = self.baseline
-        if self.settled:
+        if self.settled or count(sample) * known.windows > _MOST_AT_ONCE * known.count > 0:
+            # One enormous window would be all that is known.
             return
         if not known.windows:
             self.begun_ms = end_ms

@@ -141,6 +141,15 @@ def test_an_incident_teaches_nothing_and_a_new_normal_everything() -> None:
     assert not any(run(bank, [window(100 + t, [few])], every(1))[0].alarm[0] for t in range(90))
 
 
+def test_one_enormous_window_is_no_baseline() -> None:
+    rng = np.random.default_rng(8)
+    bank = bank_of()
+    healthy(bank, rng, 60)
+    run(bank, [window(60, [{"new": 10**12}])], every(1))
+    scores = run(bank, [window(61, [shops(rng, 500)])], every(1))[0]
+    assert scores.expected[0] == pytest.approx(scores.value[0], abs=15)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="distributions"):
         CardinalityDetector().build(Kind.RATE)
