@@ -194,6 +194,15 @@ class ChangeBank:
             return parts[0]
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))  # type: ignore[return-value] # nine columns each
 
+    def standardised(self) -> Array:
+        """The points that were last scored, standard normal under no change.
+
+        Returns:
+            Shape ``(size,)``, NaN for rows that were not measured or are too young to be judged.
+        """
+        pages = [page.standardised() for page in self._pages]
+        return np.concatenate(pages) if pages else np.empty(0)
+
     def _forget_pass(self) -> None:
         for page in self._pages:
             page.forget_pass()

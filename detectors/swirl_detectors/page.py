@@ -165,6 +165,14 @@ class Page:
             state.recent_square += np.where(held, (square - state.recent_square) / count, 0.0)
             state.recent_points[:] = np.where(held, count, state.recent_points)
 
+    def standardised(self) -> Array:
+        """What the last pass made of all rows, NaN where nothing can be said."""
+        z = np.full(self.size, np.nan)
+        if self._step is not None:
+            z[slice(None) if self._scored is None else self._scored] = self._step.z
+        z[self.state.points < whiten.FIRST] = np.nan
+        return z
+
     def learn(self, rows: NDArray[np.intp] | None) -> float:
         """Take the points that were last scored as normal, for some rows or for all.
 
