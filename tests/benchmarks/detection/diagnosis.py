@@ -16,7 +16,7 @@ from swirl.incident.causes import CHANCE, UNKNOWN, words_of
 from swirl.incident.diagnose import Diagnosis, diagnose
 from tests.incident.simulator import BENIGN, CAUSES, Case, World, cases, drain
 
-__all__ = ["Scores", "judged", "rows", "section"]
+__all__ = ["EVIDENCE", "Judged", "Scores", "judged", "section"]
 
 SEED = 700_001
 """Held out: nothing was adjusted on the cases that it gives."""
@@ -273,18 +273,6 @@ def _missed(found: list[Judged]) -> list[str]:
         f"{len(near)} cases ({apart:.3f} where something clears it).",
         "",
         _OUR_OWN,
-    ]
-
-
-def rows(count: int = 400) -> list[tuple[str, float, str]]:
-    """(name, value, limit) of what is measured, for the short report."""
-    s = Scores.of(judged(cases(SEED, count)))
-    hard = Scores.of(judged(cases(SEED + 1, count // 2, world=World(hostile=True))))
-    return [
-        ("diagnosis: right stage and cause", s.right, ">= 0.93"),
-        ("diagnosis: wrong", s.wrong, "<= 0.02"),
-        ("diagnosis: benign told as incident", s.told, "<= 0.02"),
-        ("diagnosis: right under hostile noise", hard.right, ">= 0.88"),
     ]
 
 
