@@ -57,7 +57,7 @@ class Curve:
         self.count = float(sample.count)
         self._ends = sample.low, sample.high
         own = means[weights > 1] if sample.exact else means[1:][means[1:] == means[:-1]]
-        self.ties = np.unique(own if ties is None else np.concatenate((own, ties)))
+        self.ties = self._all_ties(own, ties)
         known = np.full(means.shape, fill_value=True) if sample.exact else weights == 1
         if self.ties.size:
             place = np.minimum(np.searchsorted(self.ties, means), self.ties.size - 1)
@@ -66,6 +66,12 @@ class Curve:
         self.exact, self.exact_weight = means[known], weights[known]
         if self.ties.size > 1 and self.loose.size:
             self._share_out()
+
+    @staticmethod
+    def _all_ties(own: Array, ties: Array | None) -> Array:
+        if ties is None or not ties.size:
+            return np.unique(own) if own.size else own
+        return np.unique(np.concatenate((own, ties))) if own.size else ties
 
     def _share_out(self) -> None:
         """What lies between two ties with nothing else between them is of these two."""

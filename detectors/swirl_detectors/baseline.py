@@ -179,6 +179,8 @@ class NumberBaseline:
         self._area = GammaLaw(1.0, 1.0)
         self._points_law = KolmogorovLaw()
         self._exact = True
+        # What was compared last, for it is learnt next.
+        self._compared: tuple[Distribution, Curve, Array] | None = None
 
     def takes(self, sample: Sample) -> bool:
         """Whether a sample is of this sort."""
@@ -192,13 +194,13 @@ class NumberBaseline:
         curve = Curve(digest)
         self._grid, self._ties = Grid.between(curve, GRID), curve.ties
         self._below, self._outside = np.zeros(len(self._grid.points)), np.zeros(2)
-        self._add(curve)
+        self._add(curve, curve.at(self._grid.points))
         self._exact, self._digest = digest.exact, None
         self._set()
 
-    def _add(self, curve: Curve) -> None:
+    def _add(self, curve: Curve, ranks: Array) -> None:
         low, high = float(self._grid.bounds[0]), float(self._grid.bounds[-1])
-        self._below += curve.at(self._grid.points) * curve.count
+        self._below += ranks * curve.count
         ends = curve.at(np.array([low]), below=True)[0], 1 - curve.at(np.array([high]))[0]
         self._outside += np.array(ends) * curve.count
 
@@ -240,10 +242,17 @@ class NumberBaseline:
         if self._digest is not None:
             self._digest.merge(sample)
             return
-        self._add(Curve(sample, self._ties))
+        self._add(*self._ranks(sample))
+        self._compared = None
         self._exact &= sample.exact
         if self.count >= 2 * self._set_at:
             self._set()
+
+    def _ranks(self, sample: Distribution) -> tuple[Curve, Array]:
+        if self._compared is not None and self._compared[0] is sample:
+            return self._compared[1:]
+        curve = Curve(sample, self._ties)
+        return curve, curve.at(self._grid.points)
 
     def compare(
         self,
@@ -255,8 +264,10 @@ class NumberBaseline:
         assert isinstance(sample, Distribution)
         if self._digest is not None:
             return None
-        curve = Curve(sample, self._ties)
-        f, g = self._below / self.count, curve.at(self._grid.points)
+        self._compared = None
+        curve, g = self._ranks(sample)
+        self._compared = sample, curve, g
+        f = self._below / self.count
         digests = 0.0 if self._exact and sample.exact else _DIGESTS
         n, m = float(self.count), float(sample.count)
         if statistic == "ks":
