@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
     from swirl.incident.diagnose import Diagnosis
 
-__all__ = ["as_said", "beyond_diagnosis"]
+__all__ = ["DID_NOT_FINISH", "DID_NOT_RUN", "SLOW_RUN", "as_said", "beyond_diagnosis"]
+
+DID_NOT_RUN, DID_NOT_FINISH, SLOW_RUN = "did not run", "run did not finish", "slow run"
+
+_LOOKS = {
+    DID_NOT_RUN: "at what starts {stage}: its scheduler, its machine, what it waits for.",
+    DID_NOT_FINISH: "at the log of the run: an error that Swirl did not see, its memory, who ended it.",
+    SLOW_RUN: "at what {stage} waits for: the machine, a database, a service, more data than usual.",
+}
 
 _SERIES = {
     "latency_p95": "the slowest 5 % of its records",
@@ -55,7 +63,7 @@ def _told(
         cause=cause,
         stage=stage,
         sentence=sentence,
-        look_first=called(cause).look.format(stage=where),
+        look_first=_LOOKS.get(cause, called(cause).look).format(stage=where),
         evidence=(),
         follows=(),
         posterior=0.0,

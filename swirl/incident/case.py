@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMITTERS",
+    "RUN",
     "Anomaly",
     "Case",
     "Present",
@@ -40,6 +41,9 @@ SNAPSHOT = 1
 
 EMITTERS = "emitters"
 """The metric of emitters that are not heard."""
+
+RUN = "run"
+"""The metric of runs that stay away or do not finish."""
 
 
 class Anomaly(NamedTuple):
@@ -114,25 +118,41 @@ class State(msgspec.Struct):
 
 
 class Present(NamedTuple):
-    """The window that has just closed."""
+    """The window that has just closed.
+
+    Attributes:
+        window, history: it, and those before it.
+        anomalies: alarms of it.
+        loud: series that are held and still far from normal.
+        length_ms, usual_ms: of this window, and of one as usual; 0 where all windows have the same length.
+    """
 
     window: WindowCounts
     history: History
     anomalies: list[Anomaly]
     loud: frozenset[SeriesKey]
+    length_ms: int = 0
+    usual_ms: int = 0
 
     @property
     def end_ms(self) -> int:
         """First millisecond after the window."""
-        return self.window.start_ms + self.history.window_ms
+        return self.window.start_ms + (self.length_ms or self.history.window_ms)
+
+    @property
+    def size_ms(self) -> int:
+        """What counts are divided by to show them as rates."""
+        return self.usual_ms or self.history.window_ms
 
     @property
     def missing(self) -> bool:
-        """An emitter was not heard: exact, whatever the window covers."""
-        return any(a.key.metric == EMITTERS for a in self.anomalies)
+        """An emitter was not heard, or a run did not end or come: exact, whatever the window covers."""
+        return any(a.key.metric in (EMITTERS, RUN) for a in self.anomalies)
 
     def age(self, case: Case) -> int:
         """Windows since the onset, this one included."""
+        if self.length_ms:
+            return sum(window.start_ms >= case.onset_ms for window in self.history.windows)
         return (self.end_ms - case.onset_ms) // self.history.window_ms
 
     def loud_of(self, case: Case) -> list[SeriesKey]:
@@ -201,7 +221,7 @@ def line_of(key: SeriesKey, case: Case, present: Present) -> Evidence | None:
     if definition is None:
         return None
     figure = figure_of(key, key.label, definition)
-    size = present.history.window_ms
+    size = present.size_ms
     usual = value_of(figure, [w for w in present.history.windows if w.normal and w.whole], size)
     now = value_of(figure, [present.window], size)
     if isnan(usual) or isnan(now):
@@ -217,7 +237,7 @@ def refreshed(incident: Incident, present: Present) -> list[Evidence]:
     """The same figures, as they are now."""
     found = []
     for line in incident.evidence:
-        now = value_of(_figure(line), [present.window], present.history.window_ms)
+        now = value_of(_figure(line), [present.window], present.size_ms)
         fresh = not isnan(now)
         found.append(
             msgspec.structs.replace(line, now=text_of(line.metric, now), now_value=now) if fresh else line
@@ -230,7 +250,7 @@ def note_worst(case: Case, present: Present) -> None:
     if case.incident is None or not (present.window.whole or present.missing):
         return
     for line in case.incident.evidence:
-        now = value_of(_figure(line), [present.window], present.history.window_ms)
+        now = value_of(_figure(line), [present.window], present.size_ms)
         now = line.now_value if isnan(now) else now
         worst = case.worst.get(line.name, now)
         case.worst[line.name] = max((worst, now), key=lambda x: abs(x - line.usual_value))
@@ -241,7 +261,7 @@ def in_the_end(case: Case, incident: Incident, present: Present) -> tuple[Eviden
     calm = [w for w in present.history.windows if w.start_ms >= case.loud_end_ms] or [present.window]
     found = []
     for line in incident.evidence:
-        now = value_of(_figure(line), calm, present.history.window_ms)
+        now = value_of(_figure(line), calm, present.size_ms)
         now = line.usual_value if isnan(now) else now
         worst = case.worst.get(line.name, line.now_value)
         found.append(

@@ -16,6 +16,7 @@ from swirl.incident import acts, numbers
 from swirl.incident.beyond import as_said, beyond_diagnosis
 from swirl.incident.case import (
     EMITTERS,
+    RUN,
     Anomaly,
     Case,
     Present,
@@ -136,7 +137,12 @@ class Incidents:
         return found
 
     def step(
-        self, window: WindowCounts, history: History, anomalies: Sequence[Anomaly], loud: frozenset[SeriesKey]
+        self,
+        window: WindowCounts,
+        history: History,
+        anomalies: Sequence[Anomaly],
+        loud: frozenset[SeriesKey],
+        lengths: tuple[int, int] = (0, 0),
     ) -> Generator[None, None, Step]:
         """Take in a closed window, which is the last of the history.
 
@@ -145,9 +151,30 @@ class Incidents:
             history: windows of an incident are marked in it as not normal.
             anomalies: alarms of this window.
             loud: series that are held and still far from normal.
+            lengths: of this window and of one as usual, milliseconds, where windows differ in length.
         """
-        present = Present(window, history, joined(anomalies, missing_emitters(window)), loud)
+        present = Present(window, history, joined(anomalies, missing_emitters(window)), loud, *lengths)
         case = self._state.case
+        if case is not None and window.whole and any(key.metric == RUN for key in case.keys):
+            return (yield from self._arrive(case, present))
+        return (yield from self._step(case, present))
+
+    def _arrive(self, case: Case, present: Present) -> Generator[None, None, Step]:
+        """The run that was waited for has come and is complete; what it shows is another matter."""
+        case.keys = [key for key in case.keys if key.metric != RUN]
+        if case.keys or case.incident is None:
+            return (yield from self._step(case, present))
+        case.loud_end_ms = present.window.start_ms
+        over = self._resolve(case, present, case.incident)
+        step = yield from self._step(None, present)
+        return step._replace(
+            changes=[*over.changes, *step.changes],
+            release=over.release | step.release,
+            verdict=step.verdict or over.verdict,
+        )
+
+    def _step(self, case: Case | None, present: Present) -> Generator[None, None, Step]:
+        history = present.history
         if case is None:
             if not present.anomalies:
                 return Step([])
@@ -156,7 +183,7 @@ class Incidents:
         if case.phase == "excused" and any(k in fresh for k in (a.key for a in present.anomalies)):
             yield from self._suspect_again(case, present)
         before = set(case.held)
-        held = before | {k for k in fresh if k.metric != EMITTERS}
+        held = before | {k for k in fresh if k.metric not in (EMITTERS, RUN)}
         case.held = sorted(held)
         if case.phase == "suspected":
             step = yield from self._watch(case, present)
@@ -210,6 +237,8 @@ class Incidents:
         diagnosis = yield from self._narrowed(case, present, whole)
         if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
             told = yield from self._told(diagnosis, case, present)
+            if told.cause == words_of(UNKNOWN) and case.said:
+                told = as_said(case.said, diagnosis)
             yield
             return self._open(case, present, told, diagnosis)
         if case.said:
@@ -253,10 +282,11 @@ class Incidents:
 
     def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Generator[None, None, Told]:
         # The numbers of a segment are few, and say nothing of its causes further up.
-        late = case.seen >= NAMING_WINDOWS and not diagnosis.segment
+        # Runs are few and large: nobody shall wait a day for the next one to be told what is likely.
+        late = (case.seen >= NAMING_WINDOWS or present.length_ms > 0) and not diagnosis.segment
         sure = diagnosis.cause_probability >= (NAMED if late else SURE)
         named = sure and diagnosis.cause not in (UNKNOWN, CHANCE)
-        told = tell(diagnosis, self._pipeline, present.history.window_ms, named=named)
+        told = tell(diagnosis, self._pipeline, present.size_ms, named=named)
         yield
         last = present.window.start_ms
         return (yield from placed(told, diagnosis, present.history, case.onset_ms, last))
@@ -300,6 +330,9 @@ class Incidents:
             note_worst(case, narrow(present, case))
         elif present.shows_calm(case):
             case.calm += 1
+        runs = [a for a in present.anomalies if a.key.metric == RUN and a.key in fresh]
+        if runs:
+            return self._also(case, present, incident, runs[0])
         if case.calm >= self._calm_windows:
             return self._resolve(case, present, incident)
         if present.age(case) >= ADOPTED_WINDOWS:
@@ -313,6 +346,17 @@ class Incidents:
             if diagnosis.benign < _BENIGN and diagnosis.residuals is not None:
                 return (yield from self._revise(case, present, incident, diagnosis))
         return self._widen(case, present, incident)
+
+    def _also(self, case: Case, present: Present, incident: Incident, run: Anomaly) -> Step:
+        """A run does not finish or come while an incident is open: exact, and told at once."""
+        cause, sentence = run.said
+        incident = msgspec.structs.replace(
+            incident, revision=incident.revision + 1, windows=present.age(case)
+        )
+        if all(key.metric == RUN for key in case.keys):
+            told = f"The pipeline: {sentence}."
+            incident = msgspec.structs.replace(incident, cause=cause, sentence=told)
+        return self._updated(case, present, incident, f"Now: {cause}, {sentence}.")
 
     def _revise(
         self, case: Case, present: Present, incident: Incident, diagnosis: Diagnosis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
 from swirl.monitor.limits import Limits
 from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
+from swirl.monitor.runs import CALM_RUNS, WARM_UP, Runs, budget_of_runs, for_runs, period_of
 from swirl.monitor.tumbling import Tumbling
 from swirl.residual import InputModel, LoadModel, fit_input, fit_load
 from swirl.series import SeriesTable, count_stage, measure
@@ -70,22 +72,38 @@ class PipelineMonitor:
         self._definitions: dict[bytes, Definition] = {}
         self._definition = Definition(())
         self._closed: Closed = {}
-        self._placing: Placing = Tumbling(self.window_ms, self._clock, self._emitters, self._closed)
         self._windows_closed = 0
-        self._history = History(self.window_ms)
-        self._judge = Judge(
-            detectors,
-            SeriesTable(settings.series),
-            (1 - SHARE) * settings.false_alarms_a_week,
-            self.window_ms,
-            settings.warm_up_windows,
-        )
+        self._detectors = detectors
         self._limits = Limits()
-        self._baselines = Baselines(self._judge.table)
-        self._models: tuple[dict[str, InputModel], dict[str, LoadModel]] = ({}, {})
-        self._incidents = Incidents(name, settings, None)
+        self._place(0)
         self._totals = RunningTotals()
         self._health = Health(budget_a_week=settings.false_alarms_a_week)
+
+    def _place(self, period_ms: int) -> None:
+        """Begin anew with windows of another kind: nothing that was learnt from those before holds for them.
+
+        Args:
+            period_ms: of a pipeline that runs in batches, from one run to the next; 0: it runs all the time.
+        """
+        settings, detectors = self._settings, self._detectors
+        self._period_ms, size_ms, self._a_week = period_ms, self.window_ms, settings.false_alarms_a_week
+        self._closed.clear()
+        self._placing: Placing
+        if period_ms:
+            detectors, self._a_week = for_runs(detectors), budget_of_runs(self._a_week, period_ms)
+            settings = replace(settings, calm_windows=CALM_RUNS, warm_up_windows=WARM_UP)
+            size_ms, silence_ms = period_ms, round(settings.silence_seconds * 1000)
+            self._placing = Runs(period_ms, silence_ms, self._clock, self._closed)
+        else:
+            self._placing = Tumbling(size_ms, self._clock, self._emitters, self._closed)
+        self._history = History(size_ms)
+        table = SeriesTable(settings.series)
+        a_week = (1 - SHARE) * self._a_week
+        self._judge = Judge(detectors, table, a_week, size_ms, settings.warm_up_windows)
+        self._baselines = Baselines(table)
+        self._models: tuple[dict[str, InputModel], dict[str, LoadModel]] = ({}, {})
+        self._incident_settings = settings
+        self._incidents = Incidents(self.name, settings, None)
 
     # -- what comes in
 
@@ -108,7 +126,7 @@ class PipelineMonitor:
         if self._placing.has_to_close(log_ms):
             effects += self._revise()
             while (complete := self._placing.next_to_close(log_ms)) is not None:
-                effects += yield from self._close(complete, log_ms)
+                effects += yield from self._close(complete)
         return effects
 
     @property
@@ -126,7 +144,10 @@ class PipelineMonitor:
             self._health.unreadable += self._judge.unreadable if fresh else 0
 
     def _redefine(self) -> None:
-        self._definition = self._history.definition = self._united()
+        definition = self._united()
+        if period_of(definition) != self._period_ms:
+            self._place(period_of(definition))
+        self._definition = self._history.definition = definition
         self._judge.define(self._definition)
         self._limits.define(self._definition)
         after = {stage.name: tuple(dict.fromkeys(stage.after)) for stage in self._definition.stages}
@@ -183,18 +204,19 @@ class PipelineMonitor:
 
     # -- windows that end
 
-    def _close(self, complete: Complete, log_ms: int) -> Generator[None, None, list[Effect]]:
-        window, length_ms, exposure, whole, _ = complete
+    def _close(self, complete: Complete) -> Generator[None, None, list[Effect]]:
+        window, length_ms, exposure, whole = complete[:4]
         start = window.start_ms
         self._windows_closed += 1
-        now = self._count(window, log_ms, whole=whole)
+        heard, known = dict(complete.heard), dict(complete.known)
+        now = WindowCounts(start, _counted(window), {}, heard, known, complete.lag_ms, whole)
         before = self._history.windows[-1] if self._history.windows else None
         self._history.append(now)
         yield
         earlier = self._history.windows[:-1]
-        measured = list(
-            measure(window, now, before, self._definition, self._judge.table, self._models, earlier)
-        )
+        table, models = self._judge.table, self._models
+        measured = list(measure(window, now, before, self._definition, table, models, earlier))
+        measured += self._placing.measured(complete)
         yield
         judged: list[Judged] = []
         for kind in self._judge.judge(measured, start, exposure, whole=whole):
@@ -207,26 +229,23 @@ class PipelineMonitor:
             self._limits.judge(
                 dict(zip(columns.keys, columns.numbers[0].tolist(), strict=True)), start, length_ms
             )
-        changes = yield from self._follow(now)
+        changes = yield from self._follow(now, complete)
         yield from self._learn(whole=whole)
         closed = self._tell(complete, now, columns)
         self._retain(window, closed)
         return [closed, *changes]
 
-    def _count(self, window: Window, log_ms: int, *, whole: bool) -> WindowCounts:
-        heard, known = self._emitters.by_stage(log_ms)
-        # As it was when something came last: who sends nothing any more is silent, not late.
-        lag = self._clock.lag_ms
-        return WindowCounts(window.start_ms, _counted(window), {}, heard, known, lag, whole)
-
-    def _follow(self, now: WindowCounts) -> Generator[None, None, list[Effect]]:
+    def _follow(self, now: WindowCounts, complete: Complete) -> Generator[None, None, list[Effect]]:
         """Hand the anomalies to the incidents and carry out what they decide."""
         self._health.alarms += len(self._judge.alarms)
-        crept = yield from self._baselines.turn(now.start_ms, SHARE * self._settings.false_alarms_a_week)
-        creeping = [anomaly_of(creep, now.start_ms, self.window_ms) for creep in crept]
-        anomalies = [*self._judge.alarms, *self._limits.alarms, *creeping]
+        crept = yield from self._baselines.turn(now.start_ms, SHARE * self._a_week)
+        usual_ms = self._placing.usual_ms
+        creeping = [anomaly_of(creep, now.start_ms, usual_ms) for creep in crept]
+        alarms = self._placing.told(self._judge.alarms, complete)
+        anomalies = [*alarms, *self._limits.alarms, *creeping]
         loud = self._limits.loud.union(self._judge.loud, map(key_of, self._baselines.loud))
-        step = yield from self._incidents.step(now, self._history, anomalies, loud)
+        lengths = (complete.length_ms, usual_ms) if self._period_ms else (0, 0)
+        step = yield from self._incidents.step(now, self._history, anomalies, loud, lengths)
         return self._carry_out(step)
 
     def _carry_out(self, step: Step) -> list[Effect]:
@@ -246,7 +265,8 @@ class PipelineMonitor:
             for kind, points, held in self._judge.learn():
                 self._baselines.learn(kind, points, held)
             yield
-        due = self._windows_closed % _REFRESH_WINDOWS == 0 or self._windows_closed in _EARLY_REFRESHES
+        every = 1 if self._period_ms else _REFRESH_WINDOWS
+        due = self._windows_closed % every == 0 or self._windows_closed in _EARLY_REFRESHES
         if due and calm:
             self._judge.refresh()
             yield
@@ -378,6 +398,8 @@ class PipelineMonitor:
                 f"the snapshot has windows of {data['window_ms']} ms, the settings say {self.window_ms} ms; "
                 "keep the old length, or begin with an empty state"
             )
+        if "runs" in data:
+            self._place(data["runs"]["period"])
         self.next_offset = data.get("offset", 0)
         clock = msgspec.convert(data["clock"], EventClock)
         for name in ("newest_ms", "moved_ms", "watermark_ms", "lag_ms"):
@@ -398,7 +420,7 @@ class PipelineMonitor:
             {name: msgspec.convert(model, InputModel) for name, model in data["inputs"].items()},
             {name: msgspec.convert(model, LoadModel) for name, model in data["loads"].items()},
         )
-        self._incidents = Incidents(self.name, self._settings, data["incidents"])
+        self._incidents = Incidents(self.name, self._incident_settings, data["incidents"])
         self._totals.restore(data["totals"])
         self._health = msgspec.convert(data["health"], Health)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from typing import Any
 
     from swirl.effect import WindowClosed
     from swirl.frame import Frame
     from swirl.incident.life import Anomaly
+    from swirl.series import Measured
     from swirl.window import Window
 
 __all__ = ["Closed", "Complete", "Placing"]
@@ -28,6 +29,8 @@ class Complete(NamedTuple):
         exposure_ms: how much of it was covered.
         whole: it was covered to its length, so its points are judged.
         said: what is told of it beside its numbers.
+        heard, known: emitters by stage that were heard in time, and that should have been.
+        lag_ms: how late its newest record was sent.
     """
 
     window: Window
@@ -35,6 +38,9 @@ class Complete(NamedTuple):
     exposure_ms: int
     whole: bool
     said: tuple[Anomaly, ...] = ()
+    heard: Mapping[str, int] = {}
+    known: Mapping[str, int] = {}
+    lag_ms: int = 0
 
 
 class Placing(Protocol):
@@ -47,6 +53,11 @@ class Placing(Protocol):
 
     window_ms: int
     open: dict[int, Window]
+
+    @property
+    def usual_ms(self) -> int:
+        """How long a window usually is."""
+        ...
 
     @property
     def awake(self) -> bool:
@@ -71,6 +82,14 @@ class Placing(Protocol):
 
     def next_to_close(self, log_ms: int) -> Complete | None:
         """The next window that is complete; it is open no more."""
+        ...
+
+    def measured(self, complete: Complete) -> Iterable[Measured]:
+        """Points of a window that its counts do not give."""
+        ...
+
+    def told(self, alarms: list[Anomaly], complete: Complete) -> list[Anomaly]:
+        """What is made of the alarms of a window."""
         ...
 
     def parts(self) -> Generator[tuple[str, Any], None, None]:

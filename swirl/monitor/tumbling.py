@@ -8,12 +8,14 @@ from swirl.monitor.placing import Complete
 from swirl.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from typing import Any
 
     from swirl.frame import Frame
+    from swirl.incident.life import Anomaly
     from swirl.monitor.emitters import Emitters
     from swirl.monitor.placing import Closed
+    from swirl.series import Measured
     from swirl.window import EventClock
 
 __all__ = ["Tumbling"]
@@ -48,6 +50,11 @@ class Tumbling:
         """Nobody has begun, or everyone has said goodbye and all is told."""
 
     @property
+    def usual_ms(self) -> int:
+        """All windows have the same length."""
+        return self.window_ms
+
+    @property
     def awake(self) -> bool:
         """Whether time passes: once everyone has said goodbye and all is told, it stands still."""
         return not self._resting and (bool(self.open) or self._emitters.expected())
@@ -59,6 +66,8 @@ class Tumbling:
     def take(self, log_ms: int, frame: Frame) -> None:
         """Note what a frame covers."""
         start, end = frame.covers
+        if frame.run_ms:  # of a run whose definition is not known yet
+            return
         # Who begins with a clock that runs ahead begins when it is right.
         if self._resting and not self._clock.is_future(log_ms, end):
             self._begin(frame)
@@ -110,7 +119,7 @@ class Tumbling:
     def _has_to_close(self, watermark: int) -> bool:
         return 0 <= self._next_ms <= watermark - self.window_ms
 
-    def next_to_close(self, log_ms: int) -> Complete | None:  # noqa: ARG002 - event time decides
+    def next_to_close(self, log_ms: int) -> Complete | None:
         """The next window that the watermark has passed."""
         start = self._next_start(self._clock.watermark_ms)
         if start is None:
@@ -118,7 +127,10 @@ class Tumbling:
         self._next_ms = start + self.window_ms
         window = self.open.pop(start, None) or Window(start)
         exposure = window.coverage.length
-        return Complete(window, self.window_ms, exposure, exposure >= _WHOLE * self.window_ms)
+        whole = exposure >= _WHOLE * self.window_ms
+        heard, known = self._emitters.by_stage(log_ms)
+        # As it was when something came last: who sends nothing any more is silent, not late.
+        return Complete(window, self.window_ms, exposure, whole, (), heard, known, self._clock.lag_ms)
 
     def _next_start(self, watermark: int) -> int | None:
         if not self._has_to_close(watermark):
@@ -135,6 +147,14 @@ class Tumbling:
         if behind > _LONGEST_GAP:
             self._next_ms += (behind - _LONGEST_GAP) * self.window_ms
         return self._next_ms
+
+    def measured(self, complete: Complete) -> Iterable[Measured]:  # noqa: ARG002 - see the protocol
+        """Nothing but its counts."""
+        return ()
+
+    def told(self, alarms: list[Anomaly], complete: Complete) -> list[Anomaly]:  # noqa: ARG002 - as above
+        """The alarms as they are."""
+        return alarms
 
     def parts(self) -> Generator[tuple[str, Any], None, None]:
         """State by name, of types that MessagePack knows."""

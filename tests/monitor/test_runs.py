@@ -1,0 +1,505 @@
+"""Pipelines that run in batches: one window a run, runs that stay away, runs that do not finish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+
+from swirl.effect import IncidentChanged, State, VerdictChanged, WindowClosed
+from swirl.frame import Definition, Frame, Slice, StageDefinition, Tick, decode, definition_hash, encode
+from swirl.monitor import Monitor
+from swirl.settings import MonitorSettings
+from tests.monitor.log import START, as_bytes, make_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swirl.effect import Effect
+
+DAY, HOUR, MINUTE = 86_400_000, 3_600_000, 60_000
+SETTINGS = MonitorSettings(window_seconds=1)
+STAGES = (StageDefinition("load", validates=True), StageDefinition("score", ("load",), predicts="label"))
+GRAPH = Definition(STAGES, run_seconds=86_400)
+
+
+@dataclass
+class Nightly:
+    """A monitor, its log, and a pipeline that runs every night at two."""
+
+    settings: MonitorSettings = SETTINGS
+    definition: Definition = GRAPH
+    seed: int = 1
+    now: int = START
+    effects: list[Effect] = field(default_factory=list)
+    log: list[tuple[int, bytes]] = field(default_factory=list)
+    sequences: dict[bytes, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.monitor = Monitor(self.settings)
+        self.rng = np.random.default_rng(self.seed)
+
+    def apply(self, payload: bytes) -> None:
+        self.log.append((self.now, payload))
+        self.effects += self.monitor.apply(len(self.log), self.now, payload)
+
+    def tick(self, until: int, every: int = 5 * MINUTE) -> None:
+        """Time passes, as the owner of the log says."""
+        while self.now < until:
+            self.now = min(self.now + every, until)
+            if "nightly" in self.monitor.awake:
+                self.apply(encode(Tick("nightly")))
+
+    def frame(self, emitter: bytes, run: int, start: int, *slices: Slice, **given: bool) -> None:
+        """A frame of a run, covering ``[start, now)``."""
+        number = self.sequences[emitter] = self.sequences.get(emitter, 0) + 1
+        frame = Frame(
+            "nightly",
+            emitter,
+            number,
+            self.now,
+            (start, self.now),
+            definition_hash(self.definition),
+            self.definition if number == 1 else None,
+            slices,
+            run_ms=run,
+        )
+        self.apply(encode(msgspec.structs.replace(frame, **given)))
+
+    def pieces(self, n: int, *, invalid: float = 0.01, positive: float = 0.7) -> tuple[Slice, ...]:
+        bad = int(self.rng.binomial(n, invalid))
+        good = n - bad
+        yes = int(self.rng.binomial(good, positive))
+        load = Slice("load", "1", self.now - DAY, {"records": n, "invalid": bad, "out": good})
+        counters = {"records": float(good), "out": float(good), "predictions": float(good)}
+        return load, Slice("score", "1", self.now - DAY, counters, {"label": {"yes": yes, "no": good - yes}})
+
+    def run(
+        self,
+        *,
+        records: float = 10_000,
+        minutes: float = 40,
+        crash: float = 1.0,
+        goodbye: bool = True,
+        emitters: int = 1,
+        apart: int = 0,
+        **like: float,
+    ) -> None:
+        """One run, in four frames of each emitter.
+
+        Args:
+            records: of the run, on average, shared among the emitters.
+            minutes: that it takes, on average.
+            crash: the part of it after which its processes are gone.
+            goodbye: they say it at the end.
+            emitters: how many work on it.
+            apart: by how much their starts differ, milliseconds.
+            like: see ``pieces``.
+        """
+        length = round(minutes * MINUTE * float(self.rng.uniform(0.9, 1.1)))
+        count = float(self.rng.poisson(records)) * float(self.rng.uniform(0.97, 1.03))
+        names = [self.rng.bytes(16) for _ in range(emitters)]
+        run, begun = self.now, [self.now] * emitters
+        for part in range(1, 5):
+            if part / 4 > crash:
+                return
+            self.now = run + length * part // 4
+            for at, name in enumerate(names):
+                some = self.pieces(round(count / 4 / emitters), **like)
+                over = part == 4
+                self.frame(name, run + at * apart, begun[at], *some, run_over=over, goodbye=over and goodbye)
+                begun[at] = self.now
+
+    def nights(self, n: int, **like: float) -> None:
+        for _ in range(n):
+            begun = self.now
+            self.run(**like)  # type: ignore[arg-type] # as ``run`` takes them
+            self.tick(self.now + MINUTE, every=10_000)
+            self.tick(begun + DAY + int(self.rng.integers(-10, 10)) * MINUTE, every=HOUR)
+
+    @property
+    def windows(self) -> list[WindowClosed]:
+        return [effect for effect in self.effects if isinstance(effect, WindowClosed)]
+
+    @property
+    def changes(self) -> list[IncidentChanged]:
+        return [effect for effect in self.effects if isinstance(effect, IncidentChanged)]
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        return [(change.transition, change.incident.title) for change in self.changes]
+
+
+def value(window: WindowClosed, stage: str, metric: str) -> float:
+    point = window.point(stage, metric)
+    assert point is not None
+    return point.value
+
+
+def test_a_run_is_a_window_whatever_the_event_times_of_its_records() -> None:
+    job = Nightly()
+    began = job.now
+    job.run(minutes=40)
+    length = job.now - began
+    job.tick(job.now + MINUTE)
+    (window,) = job.windows
+    assert (window.start_ms, window.window_ms, window.exposure_ms, window.whole) == (
+        began,
+        length,
+        length,
+        True,
+    )
+    point = window.point("load", "records")
+    assert point is not None
+    assert point.value == pytest.approx(point.numerator / (length / 1000))
+    assert point.numerator == pytest.approx(10_000, rel=0.1)
+    assert value(window, "", "run_seconds") == length / 1000
+    assert window.health.late_records == {}
+
+
+def test_forty_nights_with_noise_tell_nothing() -> None:
+    job = Nightly()
+    job.nights(40)
+    assert [window.whole for window in job.windows] == [True] * 40
+    assert job.told == []
+
+
+def test_warm_up_counts_runs_and_is_short() -> None:
+    job = Nightly()
+    job.nights(12)
+    states = [window.point("load", "invalid_ratio").state for window in job.windows]  # type: ignore[union-attr]
+    assert states == [State.LEARNING] * 10 + [State.NORMAL] * 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "title"),
+    [
+        ({"invalid": 0.3}, "load: data pipeline broken"),
+        ({"positive": 0.3}, "score: cause unknown"),
+    ],
+)
+def test_a_bad_run_is_told_when_it_is_over_and_resolved_by_the_next_good_one(
+    fault: dict[str, float], title: str
+) -> None:
+    job = Nightly()
+    job.nights(40)
+    began = job.now
+    job.nights(1, **fault)
+    assert job.told == [("opened", title)]
+    opened = job.changes[0].incident
+    assert opened.onset_ms == began
+    assert opened.opened_ms - began == pytest.approx(40 * MINUTE, rel=0.2)
+    job.nights(1)
+    assert [transition for transition, _ in job.told] == ["opened", "resolved"]
+
+
+def test_figures_are_rates_of_a_run_not_of_the_time_between_two() -> None:
+    job = Nightly()
+    job.nights(30)
+    job.nights(1, invalid=0.3)
+    (line,) = [line for line in job.changes[0].incident.evidence if line.name == "load invalid"]
+    assert line.usual_value == pytest.approx(100 / 2400, rel=0.2)
+    assert line.now_value == pytest.approx(3000 / 2400, rel=0.2)
+
+
+def test_a_run_that_stays_away_is_told_once_and_resolved_by_the_next() -> None:
+    job = Nightly()
+    job.nights(15)
+    last = job.windows[-1].start_ms
+    job.tick(last + DAY * 5 // 4 + 35 * MINUTE)
+    assert job.told == []
+    job.tick(last + 4 * DAY)
+    assert job.told == [("opened", "nightly: did not run")]
+    opened = job.changes[0].incident
+    assert opened.sentence == "The pipeline: last run 1 d 6 h ago, usually every 1 d."
+    assert opened.look_first.startswith("at what starts the pipeline")
+    assert opened.onset_ms == last + DAY
+    assert abs(opened.opened_ms - (last + DAY * 5 // 4 + 40 * MINUTE)) < 30 * MINUTE
+    missed = job.windows[-1]
+    assert (missed.whole, missed.exposure_ms, set(missed.states)) == (False, 0, {State.UNMEASURED})
+    assert "nightly" not in job.monitor.awake
+    began = job.now
+    job.nights(2)
+    assert job.told[1:] == [("resolved", "nightly: did not run")]
+    assert job.changes[-1].incident.resolved_ms == began
+    verdicts = [effect.verdict.state for effect in job.effects if isinstance(effect, VerdictChanged)]
+    assert verdicts == ["degraded", "healthy"]
+
+
+def test_time_passes_between_runs_although_everyone_said_goodbye() -> None:
+    job = Nightly()
+    job.nights(1)
+    assert job.monitor.awake == ("nightly",)
+
+
+def test_a_run_that_comes_late_but_bad_resolves_the_one_and_opens_the_other() -> None:
+    job = Nightly()
+    job.nights(40)
+    job.tick(job.now + 2 * DAY)
+    job.nights(1, invalid=0.3)
+    assert job.told == [
+        ("opened", "nightly: did not run"),
+        ("resolved", "nightly: did not run"),
+        ("opened", "load: data pipeline broken"),
+    ]
+
+
+def test_a_crash_in_the_middle_of_a_run_is_told_and_neither_judged_nor_learnt() -> None:
+    job = Nightly()
+    job.nights(15)
+    job.run(crash=0.5)
+    crashed = job.now
+    job.tick(crashed + MINUTE, every=2_000)
+    assert job.told == [("opened", "nightly: run did not finish")]
+    incident = job.changes[0].incident
+    assert incident.sentence.startswith("The pipeline: the run of ")
+    assert "fell silent after" in incident.sentence
+    assert "runs usually take" in incident.sentence
+    assert incident.opened_ms <= crashed
+    window = job.windows[-1]
+    assert not window.whole
+    assert window.point("load", "invalid_ratio").state is State.UNMEASURED  # type: ignore[union-attr]
+    job.tick(crashed + 20 * HOUR)
+    job.nights(1)
+    assert [transition for transition, _ in job.told] == ["opened", "resolved"]
+
+
+def test_a_process_that_was_told_to_end_did_not_finish_its_run() -> None:
+    job = Nightly()
+    name = b"a" * 16
+    began = job.now
+    job.now += 10 * MINUTE
+    job.frame(name, began, began, *job.pieces(100), goodbye=True)
+    job.tick(job.now + MINUTE)
+    assert job.told == [("opened", "nightly: run did not finish")]
+    assert "was ended from outside after 10 min" in job.changes[0].incident.sentence
+
+
+def test_a_crash_and_then_no_run_are_both_told() -> None:
+    job = Nightly()
+    job.nights(15)
+    job.run(crash=0.5)
+    job.tick(job.now + 2 * DAY)
+    assert [transition for transition, _ in job.told] == ["opened", "updated"]
+    assert job.changes[0].incident.cause == "run did not finish"
+    assert job.changes[1].incident.cause == "did not run"
+    assert job.changes[1].reply.startswith("Now: did not run, last run 1 d ")
+    job.nights(1)
+    assert job.told[-1] == ("resolved", "nightly: did not run")
+
+
+def test_a_run_that_is_missed_while_an_incident_is_open_is_told_too() -> None:
+    job = Nightly()
+    job.nights(40)
+    job.nights(2, invalid=0.3)
+    job.tick(job.now + 2 * DAY)
+    assert job.told[-1] == ("updated", "load: data pipeline broken")
+    assert job.changes[-1].reply.startswith("Now: did not run")
+    job.nights(1)
+    assert job.told[-1] == ("resolved", "load: data pipeline broken")
+
+
+@pytest.mark.parametrize("apart", [0, 2 * MINUTE])
+def test_the_emitters_of_one_run_are_one_window(apart: int) -> None:
+    job = Nightly()
+    job.nights(15, emitters=3, apart=apart)
+    assert [window.whole for window in job.windows] == [True] * 15
+    assert job.windows[-1].point("load", "records").numerator == pytest.approx(10_000, rel=0.1)  # type: ignore[union-attr]
+    assert job.told == []
+
+
+def test_a_run_waits_for_its_slowest_emitter_and_misses_the_one_that_is_lost() -> None:
+    job = Nightly()
+    names = (b"a" * 16, b"b" * 16)
+    for night, lost in enumerate((False, True)):
+        began = START + night * DAY
+        job.tick(began)
+        job.now = began + 10 * MINUTE
+        job.frame(names[0], began, began, *job.pieces(100), run_over=True)
+        job.frame(names[1], began + 1_000, began, *job.pieces(100))
+        for _ in range(20):
+            job.now += 5_000
+            if not lost:
+                job.frame(names[1], began + 1_000, job.now - 5_000)
+        assert len(job.windows) == night
+        if not lost:
+            job.frame(names[1], began + 1_000, job.now, run_over=True)
+        job.tick(job.now + MINUTE, every=1_000)
+        assert len(job.windows) == night + 1
+        assert job.windows[-1].whole is not lost
+    assert "lost 1 of its 2 processes" in job.changes[0].incident.sentence
+
+
+def test_a_copy_that_lingers_after_the_others_are_over_holds_the_run_no_longer_than_it_must() -> None:
+    hourly = Definition(STAGES, run_seconds=3600)
+    job = Nightly(definition=hourly)
+    names, began = (b"a" * 16, b"b" * 16), job.now
+    job.now += MINUTE
+    job.frame(names[0], began, began, *job.pieces(100), run_over=True)
+    job.frame(names[1], began, began, *job.pieces(100))
+    for _ in range(80):
+        job.now += 5_000
+        job.frame(names[1], began, job.now - 5_000)
+    (window,) = job.windows
+    assert window.whole
+    assert job.told == []
+
+
+def test_records_that_come_after_the_end_of_a_run_revise_it() -> None:
+    job = Nightly()
+    job.run()
+    run, name = START, next(iter(job.sequences))
+    job.tick(job.now + MINUTE)
+    before = job.windows[-1].point("load", "records").numerator  # type: ignore[union-attr]
+    job.frame(name, run, job.now, *job.pieces(100))
+    job.tick(job.now + DAY)
+    job.run()
+    job.tick(job.now + MINUTE)
+    revised = [window for window in job.windows if window.revision]
+    assert [window.start_ms for window in revised] == [START]
+    assert revised[0].point("load", "records").numerator == before + 100  # type: ignore[union-attr]
+    assert 150 < job.windows[-1].health.late_records["revised"] <= 200
+
+
+def test_a_run_that_takes_far_longer_than_usual_is_told() -> None:
+    job = Nightly()
+    job.nights(40)
+    job.nights(1, minutes=200)
+    assert job.told == [("opened", "nightly: slow run")]
+    assert ", usually " in job.changes[0].incident.sentence
+    job.nights(1)
+    assert [transition for transition, _ in job.told] == ["opened", "resolved"]
+
+
+def test_a_run_that_hangs_is_told_when_the_next_is_due() -> None:
+    job = Nightly()
+    job.nights(15)
+    began, name = job.now, b"h" * 16
+    while job.now < began + 2 * DAY:
+        job.now += 5 * MINUTE
+        # Sent every second in truth; here the log is told so often that nobody seems silent.
+        job.frame(name, began, job.now - 5 * MINUTE)
+        job.tick(job.now + 5_000)
+    assert job.told == [("opened", "nightly: run did not finish")]
+    assert "is still going after 1 d 6 h" in job.changes[0].incident.sentence
+
+
+def test_a_run_that_was_heard_from_the_middle_on_is_shown_and_not_judged() -> None:
+    job = Nightly()
+    name, began = b"m" * 16, job.now
+    job.sequences[name] = 100
+    job.now += 10 * MINUTE
+    job.frame(name, began, began, *job.pieces(100))
+    job.sequences[name] = 0
+    other = b"o" * 16
+    job.frame(other, began, began, *job.pieces(100))
+    job.now += MINUTE
+    job.sequences[name] = 101
+    job.frame(name, began, job.now - MINUTE, *job.pieces(100), run_over=True)
+    job.frame(other, began, job.now - MINUTE, run_over=True)
+    job.tick(job.now + MINUTE)
+    (window,) = job.windows
+    assert not window.whole
+    assert job.told == []
+
+
+def test_runs_of_the_past_are_placed_in_the_order_in_which_they_come() -> None:
+    job = Nightly()
+    job.nights(2)
+    last = job.windows[-1].start_ms
+    for month in range(3):
+        began = job.now
+        job.now += MINUTE
+        job.frame(bytes([month]) * 16, START - (month + 1) * 30 * DAY, began, *job.pieces(100), run_over=True)
+        job.tick(job.now + MINUTE)
+    assert [window.start_ms for window in job.windows[2:]] == [last + 1, last + 2, last + 3]
+    assert [window.window_ms for window in job.windows[2:]] == [MINUTE] * 3
+
+
+def test_a_clock_far_ahead_begins_no_run() -> None:
+    job = Nightly()
+    job.frame(b"f" * 16, job.now + DAY, job.now, *job.pieces(100), run_over=True)
+    job.tick(job.now + HOUR)
+    assert job.windows == []
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -5.0, 1e300])
+def test_a_period_that_is_none_makes_an_ordinary_pipeline(seconds: float) -> None:
+    job = Nightly(definition=Definition(STAGES, run_seconds=seconds))
+    for second in range(5):
+        job.now = START + 1000 * (second + 1)
+        job.frame(b"e" * 16, 0, START + 1000 * second, *job.pieces(10))
+    job.tick(START + 60_000)
+    assert [window.window_ms for window in job.windows[:3]] == [1000] * 3
+
+
+def test_a_pipeline_that_is_defined_anew_begins_anew() -> None:
+    job = Nightly()
+    job.nights(3)
+    job.definition = Definition(STAGES)
+    name = b"n" * 16
+    for _ in range(10):
+        job.now += 1000
+        job.frame(name, 0, job.now - 1000, *job.pieces(10))
+    assert job.windows[-1].window_ms == 1000
+    assert job.told == []
+
+
+def test_the_budget_is_a_false_alarm_a_week_or_one_in_a_hundred_runs() -> None:
+    false = 0
+    for seed in range(6):
+        job = Nightly(seed=seed)
+        job.nights(100)
+        false += len([change for change in job.changes if change.transition == "opened"])
+    assert false <= 12, "600 runs, 6 promised"
+
+
+def restored(job: Nightly, cut: int) -> list[Effect]:
+    """What a monitor tells that was saved after so many records and restored, of the records after these."""
+    before, after = Monitor(job.settings), Monitor(job.settings)
+    for offset, (log_ms, payload) in enumerate(job.log[:cut], 1):
+        before.apply(offset, log_ms, payload)
+    after.restore(before.snapshot())
+    assert after.snapshot() == before.snapshot()
+    assert after.awake == before.awake
+    effects: list[Effect] = []
+    for offset, (log_ms, payload) in enumerate(job.log[cut:], cut + 1):
+        effects += after.apply(offset, log_ms, payload)
+    return effects
+
+
+def test_snapshots_between_and_during_runs_and_while_one_is_missed_resume_exactly() -> None:
+    job = Nightly()
+    job.nights(14, emitters=2, apart=1_000)
+    job.tick(job.now + 2 * DAY)
+    job.nights(2, invalid=0.3)
+    job.run(crash=0.5)
+    job.tick(job.now + DAY)
+    job.nights(2)
+    marks = [n for n, (_, payload) in enumerate(job.log) if isinstance(decode(payload), Frame)]
+    cuts = [marks[0] + 1, marks[3], marks[90] + 2, marks[113] + 200, marks[-12] + 5, marks[-3]]
+    for cut in cuts:
+        whole = restored(job, 0)
+        told = as_bytes(whole)
+        assert as_bytes(restored(job, cut)) == told[len(told) - len(restored(job, cut)) :]
+    assert len(whole) > 20
+
+
+def test_an_ordinary_pipeline_beside_it_is_not_disturbed() -> None:
+    log = make_log(3, pipelines=1, seconds=60)
+    alone = Monitor(SETTINGS)
+    expected = [e for n, x in enumerate(log) for e in alone.apply(n, x.log_ms, x.payload)]
+    job = Nightly()
+    job.nights(3)
+    records = sorted(
+        [*((x.log_ms, x.payload) for x in log), *((ms - DAY, payload) for ms, payload in job.log)],
+        key=lambda record: record[0],
+    )
+    both, told = Monitor(SETTINGS), list[bytes]()
+    for n, (log_ms, payload) in enumerate(records):
+        found: Sequence[Effect] = both.apply(n, log_ms, payload)
+        told += as_bytes([e for e in found if not isinstance(e, IncidentChanged) and e.pipeline == "p0"])
+    assert told == as_bytes([e for e in expected if not isinstance(e, IncidentChanged)])
