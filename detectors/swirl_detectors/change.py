@@ -11,7 +11,7 @@ from swirl.budget import Tails, exceedance, tail_law, thresholds
 from swirl.detector import Kind, Points, Rows, Scores, restoring
 from swirl_detectors import cusum, whiten
 from swirl_detectors.page import SIZE, Page
-from swirl_detectors.state import BINS, HEIGHT, SIDES
+from swirl_detectors.state import HEIGHT, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,9 +278,9 @@ class ChangeBank:
             "expected_alarms": self.expected_alarms,
             "parts": [page.parts for page in self._pages],
             "pages": [
-                np.concatenate((page.table, page.profile.means, page.profile.visits)).astype("<f8").tobytes()
-                for page in self._pages
+                page.table.astype("<f8").tobytes() for page in self._pages
             ],
+            "profiles": [page.profile.pack() for page in self._pages],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -291,11 +291,10 @@ class ChangeBank:
         """
         with restoring(snapshot, _VERSION, self.kind):
             self.grow(int(snapshot["size"]))
-            for page, parts, data in zip(self._pages, snapshot["parts"], snapshot["pages"], strict=True):
+            saved = (snapshot["parts"], snapshot["pages"], snapshot["profiles"])
+            for page, parts, data, profile in zip(self._pages, *saved, strict=True):
                 page.parts = int(parts)
-                table = (
-                    np.frombuffer(data, dtype="<f8").reshape(HEIGHT + 2 * BINS, page.size).astype(np.float64)
-                )
-                page.put(*np.split(table, (HEIGHT, HEIGHT + BINS)))
+                page.profile.unpack(profile)
+                page.put(np.frombuffer(data, dtype="<f8").reshape(HEIGHT, page.size).astype(np.float64))
             self._windows, self._share = int(snapshot["windows"]), float(snapshot["share"])
             self.expected_alarms = float(snapshot["expected_alarms"])

@@ -45,6 +45,8 @@ OVERLAP = 0.6
 
 _SIGMAS = np.array([[0.25], [0.5], [1.0], [2.0], [4.0]])
 _CLIPS = np.array([[6.0], [5.0], [4.0], [4.0], [4.0]])
+_CAUTIOUS = np.array([[1.0], [1.0], [1.0], [0.5], [0.0]] * 2)
+"""The fast channels are kept while a rhythm is not known."""
 _SLOW = np.array([[0], [1], [TILTS], [TILTS + 1]])
 """These channels raise no alarm on the first day, when a season and a slow fault cannot be told apart; their
 tails are learnt from the start."""
@@ -116,7 +118,7 @@ def bounds(state: State, step: Step, *, sides: Sides) -> tuple[Array, Array, Arr
     Returns:
         Thresholds ``(10, n)``, lower and upper z ``(n,)``, infinite where no single point can raise one.
     """
-    limit = state.limit + np.where(step.ready, 0.0, EXTRA)
+    limit = state.limit + np.where(step.ready, 0.0, EXTRA) + _CAUTIOUS * step.caution
     need = limit + state.cost - state.evidence
     out = np.empty_like(need)
     for part in (slice(0, TILTS), slice(TILTS, CHANNELS)):

@@ -8,8 +8,8 @@ import numpy as np
 
 from swirl.budget import remembered
 from swirl.detector import Kind
-from swirl_detectors import cusum, whiten
-from swirl_detectors.season import DAY_MS, Profile, bins_a_day
+from swirl_detectors import cusum, daytype, whiten
+from swirl_detectors.season import Profile, bins_a_day, caution, settled
 from swirl_detectors.state import BINS, State, new_table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Page:
         self._warm_up = warm_up
         self._sides = sides
         self.table = new_table(0)
-        self.profile = Profile(0)
+        self.profile = Profile(kind, 0)
         self.state = State(self.table)
         self._step: whiten.Step | None = None
         self._scored: NDArray[np.intp] | None = None
@@ -69,16 +69,12 @@ class Page:
         new = size - self.size
         fresh = new_table(new)
         cusum.set_tilts(self._kind, State(fresh), np.zeros(new))
-        self.put(
-            np.concatenate((self.table, fresh), axis=1),
-            np.concatenate((self.profile.means, np.zeros((BINS, new))), axis=1),
-            np.concatenate((self.profile.visits, np.zeros((BINS, new))), axis=1),
-        )
+        self.profile.grow(new)
+        self.put(np.concatenate((self.table, fresh), axis=1))
 
-    def put(self, table: Array, means: Array, visits: Array) -> None:
+    def put(self, table: Array) -> None:
         """Take state over."""
         self.table, self.state = table, State(table)
-        self.profile.means, self.profile.visits = means, visits
         self.forget_pass()
 
     def forget_pass(self) -> None:
@@ -109,10 +105,11 @@ class Page:
     ) -> Columns:
         kind = self._kind
         parts = self.parts = bins_a_day(window_ms)
-        self.profile.turn(state, rows, start_ms * parts // DAY_MS % parts)
-        season, known = self.profile.now(state, rows, start_ms, window_ms)
-        step = self._step = whiten.whiten(kind, state, value, weight, season, known)
+        daytype.turn(self.profile, state, rows, start_ms, parts)
+        season = self.profile.now(state, rows, start_ms, window_ms)
+        step = self._step = whiten.whiten(kind, state, value, weight, season)
         step.ready = ready = self._ready(state, step)
+        step.caution = caution(state, parts)
         # Before the warm-up is over what is far off would be most of what is known; in an incident it is the
         # fault.
         step.odd = (~ready | (state.held > 0)) & (np.abs(step.z) > _ODD + 3 * np.abs(state.model_skew))
@@ -245,7 +242,8 @@ class Page:
         cusum.settle(self.state, rows, chance=chance)
         if adopt:
             table = np.take(self.table, rows, axis=1)
-            self.profile.shift(rows, self._adopt(State(table)))
+            state = State(table)
+            self.profile.shift(state, rows, self._adopt(state), self.parts)
             self.table[:, rows] = table
         self.state.held[rows] = 0.0
 
@@ -284,7 +282,7 @@ class Page:
         """
         self._set_tilts(self.state)
         state = self.state
-        turned = (state.bins_known >= self.parts) & (state.seasoned == 0)
+        turned = settled(state, self.parts) & (state.seasoned == 0)
         state.seasoned[turned] = 1.0
         keep = np.where(turned, 0.2, 1.0) * remembered(windows)
         state.counts *= keep

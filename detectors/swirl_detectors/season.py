@@ -1,21 +1,57 @@
-"""The shape of a day: the mean of each quarter of an hour over earlier days, interpolated."""
+"""The shape of a day and of a week, as means by time over earlier days and weeks.
+
+A *day* is the mean of each quarter of an hour over earlier days, a *week* the mean of each hour over earlier
+weeks; both are interpolated. The day is used once all of it was seen, the week once as much as six of its
+days was. What they say enters the forecast by two gains, least squares shrunk to 0, so that a series without
+a season has none. Which weekday a day is like is told by :mod:`swirl_detectors.daytype`.
+
+Sees: rhythms of a day and a week, of any form, with quarters of an hour (day) and hours (week) as their
+grain. Does not see: months, years, holidays by their name. Rests on UTC, which only moves where a day begins.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swirl_detectors.state import BINS
+from swirl.detector import Kind
+from swirl_detectors.state import BINS, State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swirl_detectors.state import Array, Mask, State
+    from swirl_detectors.state import Array, Mask
+    from swirl_detectors.whiten import Step
 
-__all__ = ["DAY_MS", "Profile", "bins_a_day"]
+    Columns = NDArray[np.intp] | slice
+
+__all__ = ["DAY_MS", "WEEKDAYS", "Profile", "Season", "bins_a_day", "caution", "learn_gains", "settled", "week_part"]
 
 DAY_MS = 24 * 3600 * 1000
+WEEKDAYS = 7
+HOURS = 24
+
+MEMORY = 20_000
+"""Windows that the gains rest on."""
+
+UNLIKE = 0.15
+"""What a day that is not like its weekday counts in that weekday's mean."""
+
+_THURSDAY = 3
+"""The first of January 1970, counted from Monday."""
+_CLIP = 4.0
+"""Standard deviations of a part by which it moves its mean at most: a burst is no season."""
+_LARGEST = 1e30
+_SHRINK = 50.0
+CAUTION = 1.2
+_SLOWEST = 20.0
+_AGAIN = 0.95
+_APART = 12
+_RESTLESS = 0.5
+_WORTH = 60.0
+"""A new week is believed to repeat itself as if it had done so, by this gain, for so many windows."""
 
 
 def bins_a_day(window_ms: int) -> int:
@@ -28,62 +64,370 @@ def bins_a_day(window_ms: int) -> int:
     return max(1, min(BINS, DAY_MS // window_ms))
 
 
-class Profile:
-    """Means by time of day, UTC, and how often each was visited; shapes ``(BINS, n)``.
+def week_part(start_ms: int, parts: int) -> int:
+    """The part of the week in which a window begins, from Monday 0:00 UTC on.
 
-    A part of a day joins the mean when it is over, so that a point is never judged by itself.
+    Args:
+        start_ms: of the window.
+        parts: of a day.
+
+    Example:
+        >>> monday = 4 * DAY_MS
+        >>> week_part(monday + 15 * 60_000, 96)
+        1
+    """
+    weekday = (start_ms // DAY_MS + _THURSDAY) % WEEKDAYS
+    return int(weekday * parts + start_ms % DAY_MS * parts // DAY_MS)
+
+
+@lru_cache
+def _parts_of_hours(parts: int) -> tuple[tuple[int, ...], ...]:
+    """The parts of a day whose middle lies in each of its hours."""
+    hours = min(HOURS, parts)
+    return tuple(
+        tuple(part for part in range(parts) if _hour_of(part, parts) == hour)
+        for hour in range(hours)
+    )
+
+
+def _hour_of(part: int, parts: int) -> int:
+    """The hour of the week in which the middle of a part of the week lies."""
+    weekday, part = divmod(part, parts)
+    hours = min(HOURS, parts)
+    return weekday * hours + (2 * part + 1) * hours // (2 * parts)
+
+
+def _between(at: float) -> tuple[int, float]:
+    """The middle of a part that lies before, and how far the next one is in."""
+    left = int(np.floor(at - 0.5))
+    return left, at - 0.5 - left
+
+
+class Season:
+    """What time of day and of week add to the level of some series; shapes ``(n,)``.
+
+    Attributes:
+        day, week: by the day alone, and what the week adds to that.
+        gain, week_gain: how much of them is in the forecast.
+        lift: both, by their gains: what is added to the level.
     """
 
-    def __init__(self, n: int) -> None:
-        self.means: Array = np.zeros((BINS, n))
-        self.visits: Array = np.zeros((BINS, n))
+    __slots__ = ("day", "gain", "lift", "week", "week_gain")
 
-    def turn(self, state: State, rows: NDArray[np.intp] | slice, part: int) -> None:
-        """Close the parts of the day that are over.
+    def __init__(self, state: State, day: Array, week: Array, known: Mask) -> None:
+        noise = _SHRINK * np.maximum(state.noise, 1e-300)
+        gain = np.maximum(state.profile_value, 0.0) / (state.profile_profile + noise)
+        week_gain = np.maximum(state.week_value, 0.0) / (state.week_profile + noise)
+        self.day, self.week = day, week
+        self.gain = np.where(known, np.minimum(gain, 1.05), 0.0)
+        self.week_gain = np.where(state.week_known > 0, np.minimum(week_gain, 1.05), 0.0)
+        self.lift = self.gain * day + self.week_gain * week
 
-        Args:
-            state: of the rows.
-            rows: where they stand in the profile.
-            part: the part of the day that the points are of.
+    def enter(self, state: State) -> Array:
+        """Put the gains in force, and tell by how much that moves the forecast."""
+        moved = (self.gain - state.gain) * self.day + (self.week_gain - state.week_gain) * self.week
+        state.gain[:], state.week_gain[:] = self.gain, self.week_gain
+        return moved
+
+
+def settled(state: State, parts: int) -> Mask:
+    """Whose season is known well enough to be watched for slow changes.
+
+    A series that moves much and slowly in a day may have a weekend: it has to be seen for a week.
+    """
+    return (state.bins_known >= parts) & ((state.restless == 0) | (state.week_known > 0))
+
+
+def caution(state: State, parts: int) -> Array:
+    """Nats to add to the thresholds for slow changes, of series whose rhythm is not yet known.
+
+    They grow with the variance of what moves slowly against that of one innovation: on the first day of the
+    value about its level, later of the parts of a day about their forecast.
+
+    Args:
+        state: of the series.
+        parts: of a day.
+    """
+    day = state.bins_known >= parts
+    slow = np.where(day, state.part_square, state.variance - state.noise) / np.maximum(state.noise, 1e-300)
+    return np.where(~settled(state, parts) & (state.noise > 0), CAUTION * np.log1p(np.clip(slow, 0.0, _SLOWEST)), 0.0)
+
+
+def learn_gains(state: State, step: Step, value: Array) -> None:
+    """Least squares of the value on day and week, each with the other taken off."""
+    off = value - state.level
+    keep = np.where(step.day != 0, 1 - 1 / MEMORY, 1.0)
+    day, week = step.day, step.week
+    state.profile_profile[:] = state.profile_profile * keep + day * day
+    state.profile_value[:] = state.profile_value * keep + day * (off - state.week_gain * week)
+    keep = np.where(state.week_known > 0, 1 - 1 / MEMORY, 1.0)
+    state.week_profile[:] = state.week_profile * keep + week * week
+    state.week_value[:] = state.week_value * keep + week * (off - state.gain * day)
+
+
+def _believe(value: Array, profile: Array, energy: Array, begins: Mask) -> None:
+    """A new shape is believed to come again by how far it is from flat, its mean square, against noise."""
+    profile[begins] = _WORTH * energy[begins]
+    value[begins] = _AGAIN * profile[begins]
+
+
+def _slow_energy(shape: list[Array], apart: int) -> Array:
+    """Mean square of what lasts: products over two hours, in which noise has no part."""
+    total = np.zeros_like(shape[0])
+    for here, there in zip(shape, shape[apart:] + shape[:apart], strict=True):
+        total += here * there
+    return np.maximum(total / len(shape), 0.0)
+
+
+class Profile:
+    """Means by time of day and of week, UTC, and how often each was visited.
+
+    They are kept in single precision about an origin of the series' own. A part joins its mean when it is
+    over, so that a point is never judged by itself. Once a shape is known, what is learnt of it is freed of
+    the level, so that a level that moves does not bend it.
+
+    Args:
+        kind: of the series. The season of a rate is a factor on its level; to others it is added.
+        n: how many there are.
+
+    Attributes:
+        day, visits: shape ``(BINS, n)``.
+        week, week_visits: shape ``(168, n)``.
+    """
+
+    def __init__(self, kind: Kind, n: int) -> None:
+        self._kind = kind
+        self.day = np.zeros((BINS, n), dtype=np.float32)
+        self.visits = np.zeros((BINS, n), dtype=np.uint8)
+        self.week = np.zeros((WEEKDAYS * HOURS, n), dtype=np.float32)
+        self.week_visits = np.zeros((WEEKDAYS * HOURS, n), dtype=np.uint8)
+
+    def grow(self, new: int) -> None:
+        """Make room for more series."""
+        fresh = Profile(self._kind, new)
+        for name in ("day", "visits", "week", "week_visits"):
+            setattr(self, name, np.concatenate((getattr(self, name), getattr(fresh, name)), axis=1))
+
+    def pack(self) -> bytes:
+        """All of it, for a snapshot."""
+        shapes = self.day.astype("<f4").tobytes() + self.week.astype("<f4").tobytes()
+        return shapes + self.visits.tobytes() + self.week_visits.tobytes()
+
+    def unpack(self, data: bytes) -> None:
+        """Take over what ``pack`` gave for as many series.
+
+        Raises:
+            ValueError: the data are of another size.
         """
-        past = state.bin != part
-        if not past.any():
-            return
-        at = np.flatnonzero(past & (state.bin_points > 0))
-        if at.size:
-            columns = at if isinstance(rows, slice) else rows[at]
-            old = state.bin[at].astype(np.intp)
-            visits = self.visits[old, columns]
-            state.bins_known[at] += visits == 0
-            visits += 1
-            step = np.maximum(0.2, 1 / visits) * (
-                state.bin_sum[at] / state.bin_points[at] - self.means[old, columns]
-            )
-            self.visits[old, columns] = visits
-            self.means[old, columns] += step
-            state.profile_mean[at] += step
-        state.bin[past] = part
-        state.bin_sum[past] = 0.0
-        state.bin_points[past] = 0.0
+        n = self.day.shape[1]
+        shapes = np.frombuffer(data[: 4 * (BINS + WEEKDAYS * HOURS) * n], dtype="<f4").astype(np.float32)
+        visits = np.frombuffer(data[shapes.nbytes :], dtype=np.uint8).copy()
+        self.day, self.week = np.split(shapes.reshape(BINS + WEEKDAYS * HOURS, n), [BINS])
+        self.visits, self.week_visits = np.split(visits.reshape(BINS + WEEKDAYS * HOURS, n), [BINS])
 
-    def now(
-        self, state: State, rows: NDArray[np.intp] | slice, start_ms: int, window_ms: int
-    ) -> tuple[Array | None, Mask]:
-        """What the time of day adds to the level, and for which rows that is known.
+    # What the season says
+    # ------------------------------------------------------------------------------------------------
 
-        Returns:
-            The sum is None where no row knows its season.
-        """
+    def now(self, state: State, rows: Columns, start_ms: int, window_ms: int) -> Season | None:
+        """What time of day and of week add to the level; None where no row knows its day. Changes nothing."""
         parts = bins_a_day(window_ms)
         known = state.bins_known >= parts
         if not known.any():
-            return None, known
-        middle = (start_ms % DAY_MS + window_ms / 2) / DAY_MS * parts - 0.5
-        left = int(np.floor(middle))
-        share = middle - left
-        here = (1 - share) * self.means[left % parts, rows] + share * self.means[(left + 1) % parts, rows]
-        return here - state.profile_mean / parts, known
+            return None
+        at = (start_ms % DAY_MS + window_ms / 2) / DAY_MS
+        day = np.where(known, self.day_at(state, rows, at, parts), 0.0)
+        week = np.zeros_like(day)
+        if (state.week_known > 0).any():
+            weekday = week_part(start_ms, parts) // parts
+            like = np.where(state.bin // parts == weekday, state.like, weekday)
+            fine = self.fine(rows, at, parts)
+            for other in range(WEEKDAYS):
+                alike = (like == other) & (state.week_known > 0)
+                if alike.any():
+                    here = self.week_at(state, rows, other, at, parts, fine)
+                    week = here if alike.all() else np.where(alike, here, week)
+        scale = self.scale(state, parts)
+        return Season(state, day * scale, week * scale, known)
 
-    def shift(self, rows: NDArray[np.intp], by: Array) -> None:
-        """Move the means that were learnt to a new level."""
-        self.means[:, rows] += np.where(self.visits[:, rows] > 0, by, 0.0)
+    def day_at(self, state: State, rows: Columns, at: float, parts: int) -> Array:
+        """The day's shape about its mean, at a time of day from 0 to 1."""
+        left, share = _between(at * parts)
+        here = (1 - share) * self._single(self.day, left % parts, rows)
+        here += share * self._single(self.day, (left + 1) % parts, rows)
+        return here - state.profile_mean / parts
+
+    def fine(self, rows: Columns, at: float, parts: int) -> tuple[Array, Array]:
+        """The day's means over the two hours around a time of day."""
+        hours = min(HOURS, parts)
+        left, _ = _between(at * hours)
+        return self._hour(left % hours, rows, parts), self._hour((left + 1) % hours, rows, parts)
+
+    def week_at(
+        self, state: State, rows: Columns, weekday: int, at: float, parts: int, fine: tuple[Array, Array]
+    ) -> Array:
+        """What a weekday adds to the day's shape at a time of day; 0 in hours that were never visited."""
+        hours = min(HOURS, parts)
+        left, share = _between(at * hours)
+        centre = state.profile_mean / parts - state.week_mean
+        ends = []
+        for step, hour_of_day in enumerate(fine):
+            hour = (weekday * hours + left + step) % (WEEKDAYS * hours)
+            here = self._single(self.week, hour, rows) - hour_of_day + centre
+            ends.append(np.where(self.week_visits[hour, rows] > 0, here, 0.0))
+        return (1 - share) * ends[0] + share * ends[1]
+
+    def scale(self, state: State, parts: int) -> Array | float:
+        """By how much the level of a rate is above the one that the shapes were learnt at."""
+        if self._kind is not Kind.RATE:
+            return 1.0
+        base = self._base(state, parts)
+        return np.where(base > 0, np.clip(state.level / np.maximum(base, 1e-9), 0.25, 4.0), 1.0)
+
+    def _base(self, state: State, parts: int) -> Array:
+        """The level that the shapes were learnt at."""
+        by_week = state.week_known > 0
+        return state.origin + np.where(by_week, state.week_mean, state.profile_mean / parts)
+
+    def _single(self, means: NDArray[np.float32], row: int, columns: Columns) -> Array:
+        return means[row, columns].astype(np.float64)
+
+    def _hour(self, hour: int, rows: Columns, parts: int) -> Array:
+        inside = _parts_of_hours(parts)[hour]
+        total = self._single(self.day, inside[0], rows)
+        for part in inside[1:]:
+            total += self._single(self.day, part, rows)
+        return total / len(inside)
+
+    # What the season learns
+    # ------------------------------------------------------------------------------------------------
+
+    def learn_part(self, state: State, columns: Columns, old: int, now: int, parts: int) -> None:
+        """Take a part of the week that is over into the means, and its hour if that is over too.
+
+        Args:
+            state: of the series.
+            columns: where they stand in the profile.
+            old: the part of the week.
+            now: the part that begins.
+            parts: of a day.
+        """
+        some = state.bin_points > 0
+        mean = np.where(some, state.bin_sum / np.maximum(state.bin_points, 1.0), 0.0)
+        first = some & (state.bins_known == 0)
+        state.origin[first] = mean[first]
+        self._learn_day(state, columns, old % parts, parts, mean, some)
+        state.hour_sum += np.where(some, state.bin_sum, 0.0)
+        state.hour_points += state.bin_points
+        hours = min(HOURS, parts)
+        hour = _hour_of(old, parts)
+        if hour != _hour_of(now, parts):
+            self._learn_week(state, columns, *divmod(hour, hours), parts)
+            state.hour_sum[:] = 0.0
+            state.hour_points[:] = 0.0
+
+    def _freed(self, state: State, mean: Array, known: Mask, base: Array) -> Array:
+        """A mean about the origin, as it would be were the level that of the shapes."""
+        if self._kind is Kind.RATE:
+            scale = np.where((base > 0) & known, state.level / np.maximum(base, 1e-9), 1.0)
+            return mean / np.clip(scale, 0.25, 4.0) - state.origin
+        return mean - state.origin - np.where(known, state.level - base, 0.0)
+
+    def _learn_day(
+        self, state: State, columns: Columns, part: int, parts: int, mean: Array, some: Mask
+    ) -> None:
+        known = state.bins_known >= parts
+        freed = self._freed(state, mean, known, state.origin + state.profile_mean / parts)
+        before, visits = self._single(self.day, part, columns), self.visits[part, columns].copy()
+        gain = np.maximum(0.2, 1 / (visits + 1.0))
+        after = self._moved(state, before, freed, gain, known & (visits > 2))
+        self.day[part, columns] = np.where(some, after, before)
+        state.profile_mean += self._single(self.day, part, columns) - before
+        self.visits[part, columns] = np.where(some, np.minimum(visits, 254) + 1, visits)
+        state.bins_known += some & (visits == 0)
+        begins = ~known & (state.bins_known >= parts)
+        if begins.any():
+            self._begin_day(state, columns, parts, begins)
+
+    def _begin_day(self, state: State, columns: Columns, parts: int, begins: Mask) -> None:
+        mean = state.profile_mean / parts
+        shape = [self._single(self.day, part, columns) - mean for part in range(parts)]
+        energy = _slow_energy(shape, max(1, parts // _APART))
+        _believe(state.profile_value, state.profile_profile, energy, begins)
+        state.restless[begins] = (energy > _RESTLESS * state.noise)[begins]
+
+    def _moved(self, state: State, before: Array, value: Array, gain: Array, bounded: Mask) -> Array:
+        bound = np.where(bounded, _CLIP * np.sqrt(np.maximum(state.part_square, state.noise / 8)), np.inf)
+        after = before + gain * np.minimum(np.maximum(value - before, -bound), bound)
+        return np.clip(after, -_LARGEST, _LARGEST)
+
+    def _learn_week(self, state: State, columns: Columns, weekday: int, hour: int, parts: int) -> None:
+        hours = min(HOURS, parts)
+        at = weekday * hours + hour
+        some, known = state.hour_points > 0, state.week_known > 0
+        mean = np.where(some, state.hour_sum / np.maximum(state.hour_points, 1.0), 0.0)
+        freed = self._freed(state, mean, known, state.origin + state.week_mean)
+        before, visits = self._single(self.week, at, columns), self.week_visits[at, columns].copy()
+        gain = np.maximum(0.3, 1 / (visits + 1.0))
+        gain *= np.where((state.like == weekday) | (visits == 0), 1.0, UNLIKE)
+        after = self._moved(state, before, freed, gain, known & (visits > 1))
+        self.week[at, columns] = np.where(some, after, before)
+        step = self._single(self.week, at, columns) - before
+        state.week_mean += np.where(known & (visits > 0), step / (WEEKDAYS * hours), 0.0)
+        self.week_visits[at, columns] = np.where(some, np.minimum(visits, 254) + 1, visits)
+        first = some & (visits == 0)
+        state.weeks_known += first
+        if first.any() and hour:
+            self._fill(state, columns, weekday, hour, parts, first)
+        # An hour that comes again says that a week has passed.
+        begins = ~known & some & (visits > 0) & (state.bins_known >= parts)
+        begins &= state.weeks_known >= (WEEKDAYS - 1) * hours
+        if begins.any():
+            self._begin_week(state, columns, parts, begins)
+
+    def _fill(
+        self, state: State, columns: Columns, weekday: int, hour: int, parts: int, first: Mask
+    ) -> None:
+        """Hours of the same day that an incident hid differ from the day's shape as the one after them does."""
+        hours = min(HOURS, parts)
+        here, fine = self._single(self.week, weekday * hours + hour, columns), self._hour(hour, columns, parts)
+        missing = first & (state.bins_known >= parts)
+        for earlier in range(hour - 1, -1, -1):
+            at = weekday * hours + earlier
+            missing = missing & (self.week_visits[at, columns] == 0)
+            if not missing.any():
+                return
+            shape = self._hour(earlier, columns, parts)
+            filled = shape + here - fine
+            if self._kind is Kind.RATE:
+                below = np.maximum(fine + state.origin, 1e-9)
+                filled = (shape + state.origin) * np.maximum(here + state.origin, 0.0) / below - state.origin
+            filled = np.clip(filled, -_LARGEST, _LARGEST)
+            self.week[at, columns] = np.where(missing, filled, self._single(self.week, at, columns))
+            self.week_visits[at, columns] = np.where(missing, 1, self.week_visits[at, columns])
+            state.weeks_known += missing
+
+    def _begin_week(self, state: State, columns: Columns, parts: int, begins: Mask) -> None:
+        """The week is known: by how much it differs from the day says how much it is believed at first."""
+        hours = min(HOURS, parts)
+        state.week_known[begins] = 1.0
+        state.week_mean[begins] = (state.level - state.origin)[begins]
+        mean = state.profile_mean / parts - state.week_mean
+        shape = []
+        for at in range(WEEKDAYS * hours):
+            off = self._single(self.week, at, columns) - self._hour(at % hours, columns, parts) + mean
+            shape.append(np.where(self.week_visits[at, columns] > 0, off, 0.0))
+        energy = _slow_energy(shape, max(1, hours // _APART))
+        _believe(state.week_value, state.week_profile, energy, begins)
+
+    def shift(self, state: State, rows: Columns, by: Array, parts: int) -> None:
+        """Move a day of which only a part was seen to a new level; known shapes are free of the level.
+
+        A week that is not yet known stays: what looks like a new level may be its first weekend.
+        """
+        moved = np.where(state.bins_known < parts, by, 0.0)
+        if moved.any():
+            visited = self.visits[:, rows] > 0
+            day = self.day[:, rows].astype(np.float64)
+            self.day[:, rows] = np.where(visited, np.clip(day + moved, -_LARGEST, _LARGEST), day)
+            state.profile_mean += moved * state.bins_known
+            state.bin_sum += moved * state.bin_points

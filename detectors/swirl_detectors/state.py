@@ -71,9 +71,17 @@ class State:
         gain: how much of the profile is in the forecast.
         profile_value, profile_profile: sums of value times profile, and profile squared.
         noise: variance of one innovation in the units of the value.
-        bin, bin_sum, bin_points: the quarter of an hour being collected; -1 for none.
-        bins_known: that were seen on an earlier day.
-        profile_mean: mean of the profile.
+        bin, bin_sum, bin_points: the part of the week being collected; -1 for none.
+        bins_known: parts of a day that were seen on an earlier one.
+        profile_mean: sum of the day's means.
+        restless: 1 where the first day moved much and slowly.
+        origin: of the means of day and week, which are kept about it.
+        hour_sum, hour_points: the hour being collected.
+        weeks_known, week_known: hours of the week that were seen; 1 once the week is in the forecast.
+        week_mean, week_gain: the level that the week was learnt at; how much of it is in the forecast.
+        week_value, week_profile: sums of value times what the week adds to the day, and of that squared.
+        part_square: mean square of what parts of a day are off their forecast by.
+        like, likeness: the weekday that today is like; nats for each weekday against that one.
         recent, recent_points, recent_square: value minus forecast over the last windows in which the series
             was held: mean, how many, mean square about the mean.
         seasoned: 1 once the tail was told that the season is known.
@@ -117,6 +125,19 @@ class State:
     bin_points: Array
     bins_known: Array
     profile_mean: Array
+    restless: Array
+    origin: Array
+    hour_sum: Array
+    hour_points: Array
+    weeks_known: Array
+    week_known: Array
+    week_mean: Array
+    week_gain: Array
+    week_value: Array
+    week_profile: Array
+    part_square: Array
+    like: Array
+    likeness: Array
     recent: Array
     recent_points: Array
     recent_square: Array
@@ -146,6 +167,7 @@ class State:
 
 _HEIGHTS = {
     "spread": 5,
+    "likeness": 7,
     "lags": LAGS,
     "coefficients": LAGS,
     "covariance": LAGS * (LAGS + 1) // 2,

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swirl.detector import Kind
+from swirl_detectors.season import learn_gains
 from swirl_detectors.state import PRIOR_COVARIANCE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from swirl_detectors.season import Season
     from swirl_detectors.state import Array, Mask, State
 
 __all__ = [
@@ -47,7 +49,6 @@ COUNTED = frozenset({Kind.RATIO, Kind.RATE})
 MEMORY = 5000
 """Windows that the level rests on."""
 
-PROFILE_MEMORY = 20_000
 RATES = (1.0, 0.25, 0.08, 0.02)
 """The lags: averages of past residuals, each point at these weights; the first is the last residual."""
 
@@ -78,7 +79,7 @@ class Step:
     Attributes:
         value: y: k/n, the count, the value, or its logarithm.
         size: of the point: n - 1, the expected count, or 0.
-        season: of the profile, 0 where it is not known.
+        day, week: what time of day adds to the level, and what the week adds to that; 0 where not known.
         forecast: of the value, without the memory.
         deviation: standard deviation of the value about it.
         dispersion: variance against the binomial or Poisson one.
@@ -93,8 +94,10 @@ class Step:
         error2: variance of the innovation, with that of the forecast itself.
         z: standard normal under no change; 0 while nothing can be said.
         share: expected p, or count (RATIO and RATE).
-        known: the season is; ``any_known`` and ``all_known`` say so of all of them.
+        kept: the residual, bounded, as the memory takes it.
+        any_known: some series has a season.
         ready: the warm-up is over.
+        caution: nats on top of the thresholds for slow changes.
         excess: of excursions that ended with this point over their floor, by channel.
         alarm: the point raised one.
         odd: the point is too far off to be remembered: in the warm-up, and in an incident.
@@ -103,7 +106,9 @@ class Step:
     value: Array
     count: Array
     size: Array
-    season: Array
+    day: Array
+    week: Array
+    kept: Array
     forecast: Array
     deviation: Array
     dispersion: Array
@@ -119,13 +124,12 @@ class Step:
     error2: Array
     z: Array
     share: Array
-    known: Mask
     ready: Mask
+    caution: Array
     excess: Array
     alarm: Mask
     odd: Mask
     any_known: bool
-    all_known: bool
 
     __slots__ = tuple(__annotations__)
 
@@ -189,7 +193,7 @@ def nominal_skew(kind: Kind, state: State) -> Array:
     return np.zeros_like(state.level)
 
 
-def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Array | None, known: Mask) -> Step:
+def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Season | None) -> Step:
     """Forecast the points and standardise what they are off by; learns nothing.
 
     Args:
@@ -197,39 +201,26 @@ def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Array 
         state: of the series.
         value: measured values or numerators, shape ``(n,)``.
         weight: denominators (ratio only).
-        season: the profile's value now; None where no series knows one.
-        known: whose profile is known.
+        season: what it adds now; None where no series knows one.
     """
     step = Step()
     y = _values(kind, value, weight)
-    step.value, step.count, step.known = y, weight, known
+    step.value, step.count = y, weight
     step.any_known = season is not None
-    step.all_known = step.any_known and bool(known.all())
     start = (value + 0.5) / (weight + 1) if kind is Kind.RATIO else y
-    level = np.where(state.points == 0, start, state.level)
+    step.forecast = level = np.where(state.points == 0, start, state.level)
     moved = None
     if season is None:
-        step.season, forecast = np.zeros_like(y), level
+        step.day = step.week = np.zeros_like(y)
     else:
-        moved, step.season, forecast = _season(state, level, season, known)
-    step.forecast = forecast
+        step.day, step.week = season.day, season.week
+        step.forecast = level + season.lift
+        moved = season.enter(state)
     _variance(kind, state, step)
     if moved is not None:
-        state.lags -= moved * step.season / step.deviation
+        state.lags -= moved / step.deviation
     _innovate(kind, state, step)
     return step
-
-
-def _season(state: State, level: Array, season: Array, known: Mask) -> tuple[Array, Array, Array]:
-    """Move of the gain, season, and level with season."""
-    gain = np.maximum(state.profile_value, 0.0) / (
-        state.profile_profile + 50 * np.maximum(state.noise, 1e-300)
-    )
-    gain = np.where(known, np.minimum(gain, 1.05), 0.0)
-    moved = gain - state.gain
-    state.gain[:] = gain
-    season = np.where(known, season, 0.0)
-    return moved, season, level + gain * season
 
 
 def _variance(kind: Kind, state: State, step: Step) -> None:
@@ -297,7 +288,7 @@ def remember(state: State, step: Step) -> None:
     bound = np.where(step.odd, 0.0, bound)
     kept = step.lagged + np.minimum(np.maximum(step.residual - step.lagged, -bound), bound)
     begun = state.points >= FIRST - 1
-    kept = np.where(begun, kept, 0.0)
+    step.kept = kept = np.where(begun, kept, 0.0)
     state.lags += begun * _WEIGHTS * (kept - state.lags)
     state.lags[0] = kept
 
@@ -342,13 +333,12 @@ def learn(kind: Kind, state: State, step: Step) -> None:
     if kind in COUNTED:
         _learn_dispersion(kind, state, step, skew)
     step_off = step.value - step.forecast
+    # A burst is no season.
+    value = np.where(judged, step.forecast + step.kept * step.deviation, step.value)
     if step.any_known:
-        keep = np.where(step.known, 1 - 1 / PROFILE_MEMORY, 1.0)
-        season = step.season
-        state.profile_profile[:] = state.profile_profile * keep + season * season
-        state.profile_value[:] = state.profile_value * keep + season * (step.value - state.level)
+        learn_gains(state, step, value)
     _learn_level(kind, state, step, step_off, skew, fade)
-    state.bin_sum += step.value
+    state.bin_sum += value
     state.bin_points += 1
     state.points += 1
 

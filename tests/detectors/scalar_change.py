@@ -95,6 +95,8 @@ class ScalarChange:
         self.profile, self.visits = [0.0] * BINS, [0] * BINS
         self.bin, self.bin_sum, self.bin_points, self.profile_mean = -1, 0.0, 0, 0.0
         self.sxy = self.sxx = self.noise = self.gain = 0.0
+        self.origin = self.part_square = self.kept = 0.0
+        self.restless = False
         self.held = self.seasoned = False
         self.windows = 0
         for channel in self.channels:
@@ -125,7 +127,7 @@ class ScalarChange:
     def refresh(self, alarms_per_window: float) -> None:
         self.tune()
         keep = remembered(self.windows)
-        if sum(v > 0 for v in self.visits) >= BINS and not self.seasoned:
+        if all(self.visits) and not self.restless and not self.seasoned:
             self.seasoned, keep = True, keep * 0.2
             for channel in self.channels:
                 if channel.slow:
@@ -178,19 +180,62 @@ class ScalarChange:
         if now == self.bin:
             return
         if self.bin_points:
-            old = self.bin
-            self.visits[old] += 1
-            step = max(0.2, 1 / self.visits[old]) * (self.bin_sum / self.bin_points - self.profile[old])
-            self.profile[old] += step
-            self.profile_mean += step
+            self.close_part(self.bin, self.bin_sum / self.bin_points)
         self.bin, self.bin_sum, self.bin_points = now, 0.0, 0
+
+    def close_part(self, old: int, mean: float) -> None:
+        """The day's means are kept in single precision about an origin."""
+        known = all(self.visits)
+        if known:
+            here = self.profile[old] - self.profile_mean / BINS
+            off = mean - self.level - self.scale() * self.gain * here
+            chance = max(self.part_square, self.noise / max(self.bin_points, 1))
+            square = min(off * off, 9 * chance)
+            self.part_square = (
+                self.part_square + 0.02 * (square - self.part_square) if self.part_square > 0 else chance
+            )
+        if not any(self.visits):
+            self.origin = mean
+        base = self.origin + self.profile_mean / BINS
+        if self.kind is Kind.RATE:
+            factor = self.level / max(base, 1e-9) if known and base > 0 else 1.0
+            value = mean / min(max(factor, 0.25), 4.0) - self.origin
+        else:
+            value = mean - self.origin - (self.level - base if known else 0.0)
+        step = value - self.profile[old]
+        if known and self.visits[old] > 2:
+            bound = 4 * math.sqrt(max(self.part_square, self.noise / 8))
+            step = min(max(step, -bound), bound)
+        self.visits[old] += 1
+        after = float(np.float32(self.profile[old] + max(0.2, 1 / self.visits[old]) * step))
+        self.profile_mean += after - self.profile[old]
+        self.profile[old] = after
+        if not known and all(self.visits):
+            shape = [v - self.profile_mean / BINS for v in self.profile]
+            pairs = zip(shape, shape[8:] + shape[:8], strict=True)
+            energy = max(sum(a * b for a, b in pairs) / BINS, 0.0)
+            self.sxx, self.sxy = 60 * energy, 0.95 * 60 * energy
+            self.restless = energy > 0.5 * self.noise
+
+    def scale(self) -> float:
+        base = self.origin + self.profile_mean / BINS
+        if self.kind is not Kind.RATE or base <= 0:
+            return 1.0
+        return min(max(self.level / max(base, 1e-9), 0.25), 4.0)
+
+    def caution(self) -> float:
+        day = all(self.visits)
+        if (day and not self.restless) or self.noise <= 0:
+            return 0.0
+        slow = self.part_square if day else self.variance - self.noise
+        return 1.2 * math.log1p(min(max(slow / self.noise, 0.0), 20.0))
 
     def season(self, start_ms: int, window_ms: int) -> float:
         middle = (start_ms % DAY_MS + window_ms / 2) / DAY_MS * BINS - 0.5
         left = math.floor(middle)
         share = middle - left
         here = (1 - share) * self.profile[left % BINS] + share * self.profile[(left + 1) % BINS]
-        return here - self.profile_mean / BINS
+        return (here - self.profile_mean / BINS) * self.scale()
 
     def score(self, start_ms: int, window_ms: int, x: float, n: float = 1.0) -> Judgement:
         self.windows += 1
@@ -265,8 +310,9 @@ class ScalarChange:
         judgement = self.judge(z, start_ms, self.shown(expected), ready=ready)
         self.skip = odd or judgement.alarm
         bound = 0.0 if odd else (5 + 2 * abs(self.skew)) * math.sqrt(self.scale2) * spread
+        self.kept = 0.0
         if self.points >= 7:
-            kept = lagged + min(max(r - lagged, -bound), bound)
+            self.kept = kept = lagged + min(max(r - lagged, -bound), bound)
             rates = (1.0, 0.25, 0.08, 0.02)
             self.lags = [lag + rate * (kept - lag) for lag, rate in zip(self.lags, rates, strict=True)]
         return judgement
@@ -285,7 +331,7 @@ class ScalarChange:
     # --------------------------------------------------------------------------------------------------
 
     def judge(self, z: float, start_ms: int, expected: float, *, ready: bool) -> Judgement:
-        extra = 0.0 if ready else 12.0
+        waits, cautious = 0.0 if ready else 12.0, self.caution()
         self.ended: list[tuple[Channel, float]] = []
         loud, strongest, best, hit, over, share = False, self.channels[0], -1.0, None, 0.0, 0.0
         for channel in self.channels:
@@ -293,6 +339,8 @@ class ScalarChange:
                 channel.onset = start_ms
             gain = channel.gain(z)
             now = max(0.0, channel.evidence + gain)
+            share_of = {4.0: 0.0, 2.0: 0.5}
+            extra = waits + cautious * share_of.get(channel.sigmas, 1.0)
             if channel.slow and not self.seasoned:
                 self.dream(channel, now, extra)
                 best = max(best, 0.0)
@@ -408,11 +456,12 @@ class ScalarChange:
             self.o, self.oo = self.o * fade + size, self.oo * fade + size * size
             self.qo = self.qo * fade + square * size
         self.size += (n - self.size) / min(self.points + 1, 1000)
+        steady = f + self.kept * math.sqrt(variance * d) if self.points >= 8 else y
         if known:
             self.sxx = self.sxx * (1 - 1 / 20000) + sea * sea
-            self.sxy = self.sxy * (1 - 1 / 20000) + sea * (y - self.level)
+            self.sxy = self.sxy * (1 - 1 / 20000) + sea * (steady - self.level)
         self.learn_level(y, f, worth, (6 + 3 * skew) * math.sqrt(variance * d), fade, x, n, trust)
-        self.bin_sum += y
+        self.bin_sum += steady
         self.bin_points += 1
         for channel, excess in self.ended:
             channel.count(excess, seen=True)
