@@ -227,6 +227,28 @@ class ChangeBank:
             for page, local, _ in self._split(rows):
                 self.expected_alarms += page.learn(local)
 
+    def forecast(self, rows: Rows, start_ms: int, window_ms: int) -> tuple[Array, Array]:
+        """What the rows would do in a window by their level and their season alone. Changes nothing.
+
+        Args:
+            rows: that are asked for.
+            start_ms: start of the window, now or later.
+            window_ms: its length.
+
+        Returns:
+            Expected values and the standard deviations of single windows about them, in the units of
+            ``Scores.value``; NaN while too little is known. Of a positive kind the median is expected.
+        """
+        none = np.zeros(0)
+        parts = [(none, none)]
+        with np.errstate(all="ignore"):
+            for page, local, _ in self._split(rows):
+                parts.append(
+                    page.forecast(np.arange(page.size) if local is None else local, start_ms, window_ms)
+                )
+        expected, deviation = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return expected, deviation
+
     def hold(self, rows: Rows) -> None:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         for page, local, _ in self._split(rows):
@@ -277,9 +299,7 @@ class ChangeBank:
             "share": self._share,
             "expected_alarms": self.expected_alarms,
             "parts": [page.parts for page in self._pages],
-            "pages": [
-                page.table.astype("<f8").tobytes() for page in self._pages
-            ],
+            "pages": [page.table.astype("<f8").tobytes() for page in self._pages],
             "profiles": [page.profile.pack() for page in self._pages],
         }
 

@@ -88,7 +88,7 @@ def tails(state: State, *, known_law: bool) -> Tails:
         far = [TILTS - 1, CHANNELS - 1]
         prior[0, far], prior[1, far] = 15.0, 30.0
     shape = (2, CHANNELS, tilt.shape[1])
-    nominal = tilt**2 / 2 * np.exp(-1.166 * tilt - state.floor)
+    nominal = _nominal(tilt, state.floor)
     counts, excesses = state.counts.reshape(shape), state.excesses.reshape(shape)
     return Tails(counts, excesses, windows, state.floor, nominal, prior[0], prior[1])
 
@@ -224,9 +224,25 @@ def _dream(state: State, now: Array, limit: Array, asleep: NDArray[np.intp]) -> 
 
 
 def wake(state: State, rows: NDArray[np.intp]) -> None:
-    """The season of the rows is known: their slow channels begin, without what they saw before."""
+    """The season of the rows is known: their slow channels begin, without what they saw before.
+
+    Where the season was slow in coming, its memory held the slow channels down: their tails are the model's.
+    """
     state.evidence[_SLOW, rows] = 0.0
     state.peak[_SLOW, rows] = 0.0
+    held_down = rows[state.restless[rows] > 0]
+    if held_down.size:
+        tilt = state.tilt[_SLOW[:, 0] % TILTS][:, held_down]
+        floor = state.floor[_SLOW, held_down]
+        nominal = _nominal(tilt, floor) * state.watched[held_down]
+        for tier, part in ((0, 1.0), (CHANNELS, np.exp(-SECOND_FLOOR))):
+            state.counts[tier + _SLOW, held_down] = part * nominal
+            state.excesses[tier + _SLOW, held_down] = part * nominal
+
+
+def _nominal(tilt: Array, floor: Array) -> Array:
+    """Excursions over the floor a window by the model."""
+    return np.asarray(tilt**2 / 2 * np.exp(-1.166 * tilt - floor))
 
 
 def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]) -> None:

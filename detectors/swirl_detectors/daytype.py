@@ -17,7 +17,7 @@ from swirl_detectors.season import WEEKDAYS, week_part
 from swirl_detectors.state import State
 
 if TYPE_CHECKING:
-    from swirl_detectors.season import Columns, Profile
+    from swirl_detectors.profile import Columns, Profile
     from swirl_detectors.state import Array, Mask
 
 __all__ = ["SURE", "turn"]
@@ -29,6 +29,9 @@ _FADE = 0.9
 _MOST = 2.0
 """Nats that one part can say."""
 _APART = 2.0
+_REST = 0.25
+"""The share of what a day is off by that a shape may leave."""
+_BACK = 1.0
 _STEP = 0.02
 
 
@@ -71,9 +74,7 @@ def _close(profile: Profile, state: State, columns: Columns, old: int, now: int,
     profile.learn_part(state, columns, old, now, parts)
 
 
-def _compare(
-    profile: Profile, state: State, columns: Columns, old: int, parts: int, known: Mask
-) -> None:
+def _compare(profile: Profile, state: State, columns: Columns, old: int, parts: int, known: Mask) -> None:
     """Hold the part of the week that is over against the shape of every weekday."""
     at = (old % parts + 0.5) / parts
     scale = profile.scale(state, parts)
@@ -95,13 +96,20 @@ def _compare(
     off = np.where(measured, state.bin_sum / points - forecast, np.where(waits, state.recent, 0.0))
     chance = np.maximum(state.part_square, state.noise / points)
     if shapes:
-        _choose(state, [shape - current for shape in shapes], off, chance, by_week & (measured | waits))
+        _choose(
+            state,
+            [shape - current for shape in shapes],
+            off,
+            chance,
+            by_week & (measured | waits),
+            old // parts,
+        )
     square = np.minimum(off * off, 9 * np.maximum(chance, 1e-300))
     begun = np.where(state.part_square > 0, state.part_square + _STEP * (square - state.part_square), chance)
     state.part_square[:] = np.where(measured, begun, state.part_square)
 
 
-def _choose(state: State, apart: list[Array], off: Array, chance: Array, seen: Mask) -> None:
+def _choose(state: State, apart: list[Array], off: Array, chance: Array, seen: Mask, own: int) -> None:
     """Sum the nats for each weekday, and take the day for the best that is sure.
 
     Args:
@@ -110,13 +118,21 @@ def _choose(state: State, apart: list[Array], off: Array, chance: Array, seen: M
         off: the part above its forecast.
         chance: variance of that.
         seen: which series had a part.
+        own: the weekday that it is.
     """
     chance = np.maximum(chance, 1e-300)
     misfit = np.minimum(off * off / chance / 2, _MOST)
     for weekday, by in enumerate(apart):
         other = np.minimum((off - by) ** 2 / chance / 2, _MOST)
         told = seen & (by * by >= _APART * _APART * state.noise)
-        likeness = state.likeness[weekday] * _FADE + np.where(told, misfit - other, 0.0)
+        gain = misfit - other
+        # A shape that explains half of what is off is no explanation.
+        gain = np.where(np.abs(off - by) <= _REST * np.abs(off), gain, np.minimum(gain, 0.0))
+        if weekday == own:
+            # What does not go on to explain the day gives it back.
+            back = (state.like != own) & (np.abs(off) > _REST * np.abs(by))
+            gain = np.where(back, _BACK, gain)
+        likeness = state.likeness[weekday] * _FADE + np.where(told, gain, 0.0)
         state.likeness[weekday] = np.where(seen, likeness, state.likeness[weekday])
     best = state.likeness.argmax(axis=0)
     lead = state.likeness.max(axis=0)

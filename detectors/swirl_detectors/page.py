@@ -9,7 +9,9 @@ import numpy as np
 from swirl.budget import remembered
 from swirl.detector import Kind
 from swirl_detectors import cusum, daytype, whiten
-from swirl_detectors.season import Profile, bins_a_day, caution, settled
+from swirl_detectors.outlook import outlook
+from swirl_detectors.profile import Profile
+from swirl_detectors.season import bins_a_day, caution, settled
 from swirl_detectors.state import BINS, State, new_table
 
 if TYPE_CHECKING:
@@ -225,6 +227,11 @@ class Page:
     def _set_tilts(self, state: State) -> None:
         begun = state.points >= whiten.FIRST
         cusum.set_tilts(self._kind, state, np.where(begun, whiten.nominal_skew(self._kind, state), 0.0))
+
+    def forecast(self, rows: NDArray[np.intp], start_ms: int, window_ms: int) -> tuple[Array, Array]:
+        """Expected values by level and season alone, and their standard deviations."""
+        state = State(np.take(self.table, rows, axis=1))
+        return outlook(self._kind, state, self.profile, rows, start_ms, window_ms)
 
     def hold(self, rows: NDArray[np.intp]) -> None:
         """The rows are in an incident: what they do now is no excursion under no change."""

@@ -23,6 +23,7 @@ __all__ = [
     "TILTS",
     "Sides",
     "State",
+    "forget_memory",
     "new_table",
 ]
 
@@ -211,3 +212,10 @@ def new_table(n: int) -> Array:
     state.bin[:] = -1.0
     state.covariance[:] = PRIOR_COVARIANCE
     return table
+
+
+def forget_memory(state: State, forgets: Mask) -> None:
+    """Learn the short memory anew: what followed a season that is known now would follow chance."""
+    state.coefficients[:, forgets] = 0.0
+    state.covariance[:, forgets] = PRIOR_COVARIANCE
+    state.memory[forgets] = 0.0

@@ -58,7 +58,7 @@ def _day(amplitude: float) -> Callable[[np.random.Generator, int], Shape]:
 
 
 def _weekend(*, holiday: bool) -> Callable[[np.random.Generator, int], Shape]:
-    """Saturday and Sunday at half, in a time zone of the series' own; people take an hour or two to change."""
+    """Saturday and Sunday at half, in a time zone of the series' own, entered within two hours."""
 
     def make(rng: np.random.Generator, series: int) -> Shape:
         day, zone = _day(0.5)(rng, series), rng.integers(-11, 13, series) / 24
@@ -117,7 +117,7 @@ def _rate(mean: float, times: float = 1.0) -> Callable[[np.random.Generator, Arr
 
 
 def _latency(rng: np.random.Generator, factor: Array) -> tuple[Array, float]:
-    """Its logarithm is autoregressive, 0.5; every call draws anew, and so a block begins with a fresh past."""
+    """Its logarithm is autoregressive, 0.5, anew in every block that is drawn."""
     noise = rng.standard_normal(factor.shape)
     for window in range(1, len(noise)):
         noise[window] = 0.5 * noise[window - 1] + np.sqrt(0.75) * noise[window]
