@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from swirl.testing.drill.run import Made
 
-__all__ = ["Options", "maker", "run"]
+__all__ = ["Options", "maker", "row", "run", "summary"]
 
 _WIDTHS = (24, 12, 9, 36)
 _HEAD = ("fault", "stage", "told", "said")
