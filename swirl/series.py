@@ -22,6 +22,7 @@ lag                       positive      time of sending minus event time, of wha
 version_contrast          level         newest version against the others in the same window, in sigmas
 drift                     distribution  a feature against its baseline
 prediction_drift          distribution  numeric predictions, or labels of which a reference is given
+cardinality               distribution  different labels of a feature, given how many records there are
 observed_drift            distribution  the user's own observation against its baseline
 segment_ratio             ratio         records of one segment, of all that have a segment
 segment_invalid_ratio     ratio         invalid of the records of one segment
@@ -389,7 +390,9 @@ def _distributions(stage: str, parts: Mapping[str, Tally]) -> Iterator[Measured]
         counts: dict[str, int] = {}
         for tally in parts.values():
             counts = _added(counts, tally.labels(name))
-        yield Measured(_drift_key(stage, name), Kind.DISTRIBUTION, nan, 1.0, counts)
+        key = _drift_key(stage, name)
+        yield Measured(key, Kind.DISTRIBUTION, nan, 1.0, counts)
+        yield Measured(key._replace(metric="cardinality"), Kind.DISTRIBUTION, nan, 1.0, counts)
 
 
 def _drift_key(stage: str, name: str) -> SeriesKey:

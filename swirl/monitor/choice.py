@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Choice"]
 
+_ALONE = {"version_contrast": "contrast", "cardinality": "cardinality"}
+"""Series with a law of their own, which no other detector knows."""
+
+_BESIDE = {"counter_level": "flatline"}
+"""Series that are judged by one more than others of their kind."""
+
 
 class Choice:
     """The detectors of one pipeline.
@@ -30,6 +36,8 @@ class Choice:
     def __init__(self, defaults: Mapping[Kind, Sequence[Detector]], warm_up: int) -> None:
         self._defaults = defaults
         self._warm_up = warm_up
+        self._alone = {metric: self._ours(name) for metric, name in _ALONE.items()}
+        self._beside = {metric: self._ours(name) for metric, name in _BESIDE.items()}
         self._wanted: dict[str, tuple[DetectorDefinition, ...]] = {}
         self._own: dict[str, tuple[Detector, ...]] = {}
         self.unknown: tuple[str, ...] = ()
@@ -64,21 +72,23 @@ class Choice:
             kind: of its numbers.
             labels: of a distribution: it counts labels, not numbers.
         """
-        named = [detector for detector in self._own.get(stage, ()) if kind in detector.kinds]
-        found = self._of_metric(metric) or named or self._defaults.get(kind, ())
+        if metric in self._alone:
+            return (self._alone[metric],)
+        found = [detector for detector in self._own.get(stage, ()) if kind in detector.kinds]
+        if not found:
+            found = [*self._defaults.get(kind, ())]
+            found += [self._beside[metric]] if metric in self._beside else []
         return tuple(d for d in found if labels or not getattr(d, "labels_only", False))
 
-    @staticmethod
-    def _of_metric(metric: str) -> tuple[Detector, ...]:
-        """Series with a law of their own, which no other detector knows."""
-        return (detectors()["contrast"](),) if metric == "version_contrast" else ()
+    def _ours(self, name: str) -> Detector:
+        found = self._configured(DetectorDefinition(name))
+        assert found is not None, name
+        return found
 
     def all_of(self, kind: Kind) -> tuple[Detector, ...]:
         """Every detector that may judge series of a kind: those by default, then those of the stages."""
-        found = [
-            *self._defaults.get(kind, ()),
-            *self._of_metric("version_contrast" if kind is Kind.LEVEL else ""),
-        ]
+        ours = (*self._alone.values(), *self._beside.values())
+        found = [*self._defaults.get(kind, ()), *(d for d in ours if kind in d.kinds)]
         for named in self._own.values():
             found += [d for d in named if kind in d.kinds and not any(d == known for known in found)]
         return tuple(found)
