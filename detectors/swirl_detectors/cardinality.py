@@ -150,18 +150,25 @@ class CardinalityDetector:
 class _Row:
     """One series: its baseline, when that began, and where the series is while it is held.
 
-    ``offset`` is added to deviates: after a new normal they go on where the old ones were, as the change
-    detector takes it.
+    ``offset`` is added to deviates: after a new normal they go on where the old ones were, at ``goes_on``,
+    since that is where the change detector takes the series to be.
     """
 
-    __slots__ = ("baseline", "begun_ms", "held", "offset", "recent", "settled")
+    __slots__ = ("baseline", "begun_ms", "goes_on", "held", "offset", "recent", "settled")
 
-    def __init__(self, offset: float = 0.0) -> None:
+    def __init__(self, goes_on: float | None = None) -> None:
         self.baseline = LabelBaseline()
         self.begun_ms = 0
         self.settled = False
-        self.offset = offset
+        self.offset = 0.0
+        self.goes_on = goes_on
         self.held, self.recent = 0, 0.0
+
+    def placed(self, z: float) -> float:
+        """What is added to a deviate."""
+        if self.goes_on is not None:
+            self.offset, self.goes_on = self.goes_on - z, None
+        return self.offset
 
     def follow(self, z: float) -> None:
         """Where a series that is held is now."""
@@ -223,7 +230,8 @@ class CardinalityBank:
             if known.windows >= self._config.baseline_windows:
                 value[at] = distinct(sample)
                 mean[at], variance = expected_distinct(known.counts, count(sample))
-                spread[at], offset[at] = math.sqrt(variance + 1), self._rows[number].offset
+                spread[at] = math.sqrt(variance + 1)
+                offset[at] = self._rows[number].placed(float((value[at] - mean[at]) / spread[at]))
         self._z[rows] = (value - mean) / spread + offset
         for number in rows.tolist():
             self._rows[number].follow(float(self._z[number]))
@@ -275,7 +283,8 @@ class CardinalityBank:
         for number in rows.tolist():
             row = self._rows[number]
             if adopt:
-                self._rows[number] = _Row(row.recent if row.held > 1 else row.offset)
+                self._rows[number] = _Row(row.recent if row.held > 1 else None)
+                self._rows[number].offset = row.offset
             row.held, row.recent = 0, 0.0
 
     def refresh(self, alarms_per_window: float) -> None:
@@ -293,7 +302,15 @@ class CardinalityBank:
             "kind": Kind.DISTRIBUTION.value,
             "inner": self._inner.snapshot(),
             "rows": [
-                [row.baseline.pack(), row.begun_ms, row.settled, row.offset, row.held, row.recent]
+                [
+                    row.baseline.pack(),
+                    row.begun_ms,
+                    row.settled,
+                    row.offset,
+                    row.goes_on,
+                    row.held,
+                    row.recent,
+                ]
                 for row in self._rows
             ],
         }
@@ -307,8 +324,9 @@ class CardinalityBank:
         with restoring(snapshot, _VERSION, Kind.DISTRIBUTION):
             self._inner.restore(snapshot["inner"])
             self._rows = []
-            for baseline, begun_ms, settled, offset, held, recent in snapshot["rows"]:
-                row = _Row(float(offset))
+            for baseline, begun_ms, settled, offset, goes_on, held, recent in snapshot["rows"]:
+                row = _Row(None if goes_on is None else float(goes_on))
+                row.offset = float(offset)
                 row.baseline = LabelBaseline.unpack(baseline)
                 row.held, row.recent = int(held), float(recent)
                 row.begun_ms, row.settled = int(begun_ms), bool(settled)
