@@ -13,6 +13,7 @@ from swirl.sketch import Distribution
 from swirl_detectors.change import ChangeDetector
 from swirl_detectors.drift import DriftDetector
 from swirl_detectors.silence import SilenceDetector
+from swirl_detectors.spread import SpreadDetector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +91,9 @@ def rows() -> list[Row]:
         SilenceDetector().build(Kind.RATE), _numbers(Kind.RATE, 1_000), 1_000, warm=50, timed=20
     )
     table += [("silence, 1000 series: us a point", cost, 5.0), ("silence: bytes a series", size, 8_000.0)]
+    spread = SpreadDetector().build(Kind.POSITIVE)
+    cost, size = _measure(spread, _numbers(Kind.POSITIVE, 1_000), 1_000, warm=100, timed=20)
+    table += [("spread, 1000 series: us a point", cost, 5.0), ("spread: bytes a series", size, 8_000.0)]
     drift = DriftDetector().build(Kind.DISTRIBUTION)
     cost, size = _measure(drift, _distributions(100), 100, warm=20, timed=20)
     return [
