@@ -40,6 +40,9 @@ _Result = TypeVar("_Result")
 NEARLY_ALL = 0.8
 """Share of an excess from which it is one segment's."""
 
+_MOST, _NOTHING_ELSEWHERE = 0.65, 2.0
+"""A share that may be that much: as far as sigmas can tell nothing has moved elsewhere."""
+
 _TRIED = 4
 """Segments that are diagnosed: the loudest."""
 
@@ -62,12 +65,20 @@ class Concentration(NamedTuple):
         now: the ratio there, in the evidence.
         elsewhere: the ratio in all others.
         share: of the excess.
+        sigmas: by which all others together have moved.
     """
 
     segment: str
     now: float
     elsewhere: float
     share: float
+    sigmas: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Nearly all of it is in the segment, within what so many records can tell."""
+        quiet = abs(self.sigmas) < _NOTHING_ELSEWHERE
+        return self.share > NEARLY_ALL or (quiet and self.share > _MOST)
 
 
 def within(history: History, stage: str, segment: str) -> History:
@@ -284,14 +295,16 @@ def _by_segment(
 def _where(ratios: dict[str, Ratio]) -> Concentration | None:
     excess = sum(ratio.excess for ratio in ratios.values())
     segment = max(ratios, key=lambda name: ratios[name].excess / excess if excess else 0.0)
-    own = ratios.pop(segment)
-    k, n = own.counted
-    other_k, other_n = (sum(column) for column in zip(*(r.counted for r in ratios.values()), strict=True))
+    own, others = ratios[segment], [r for name, r in sorted(ratios.items()) if name != segment]
+    n, columns = own.counted[1], [(r.k, r.n) for r in others]
+    k_rest, n_rest = (np.sum(np.stack(side), axis=0) for side in zip(*columns, strict=True))
+    rest = Ratio(k_rest, n_rest, own.span)
+    other_n = rest.counted[1]
     if not (excess and n and other_n):
         return None
     if abs(excess - own.excess) / other_n > _MILDER * abs(own.excess) / n:
         return None
-    return Concentration(segment, k / n, other_k / other_n, own.excess / excess)
+    return Concentration(segment, own.now, rest.now, own.excess / excess, rest.z() or 0.0)
 
 
 def in_words(segment: str) -> str:
@@ -317,7 +330,7 @@ def placed(
         sentence = f"In {where}, {told.sentence}"
         return replace(told, segment=diagnosis.segment, sentence=sentence, evidence=lines)
     found = (yield from _concentrated(history, told.stage, onset_ms, last_ms)) if told.stage else None
-    if found is None or found.share <= NEARLY_ALL:
+    if found is None or not found.is_clear:
         return told
     sentence = f"{told.sentence} Nearly all of it in {in_words(found.segment)}."
     return replace(told, segment=found.segment, sentence=sentence)

@@ -16,7 +16,7 @@ from swirl.effect import Incident, SeriesKey
 from swirl.frame import Definition, StageDefinition
 from swirl.history import History, SegmentCounts, StageCounts, WindowCounts
 from swirl.incident.diagnose import diagnose
-from swirl.incident.segments import concentrated, narrowed, seen_in, within
+from swirl.incident.segments import Concentration, concentrated, narrowed, seen_in, within
 from swirl.monitor import finished
 from swirl.sinks.slack_blocks import root
 from swirl.testing import Harness, HarnessState
@@ -318,6 +318,16 @@ def test_no_segment_is_named_where_none_stands_out(
 ) -> None:
     of = history(broken=broken, sizes=sizes)
     assert concentrated(of, "check", *onset(of)) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "sigmas", "clear"),
+    [(0.85, 5.0, True), (1.3, 1.0, True), (0.7, 1.0, True), (0.7, 3.0, False), (0.6, 0.0, False)],
+)
+def test_nearly_all_is_four_fifths_or_what_cannot_be_told_from_it(
+    share: float, sigmas: float, *, clear: bool
+) -> None:
+    assert Concentration("DE", 0.4, 0.05, share, sigmas).is_clear is clear
 
 
 def test_a_segment_without_a_past_is_held_against_all() -> None:
