@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import datasketches
 import numpy as np
 import pytest
 from scipy import stats
 
 from swirl import drift, null_law
+from swirl.cumulative import Curve
 from swirl.sketch import Distribution
 
 if TYPE_CHECKING:
@@ -152,3 +154,44 @@ def test_a_new_label_of_some_weight_is_drift_and_no_impossibility() -> None:
 def test_numbers_and_labels_are_not_compared() -> None:
     with pytest.raises(TypeError, match="numbers and labels"):
         drift.psi(digest(np.arange(9.0)), {"a": 1})
+
+
+def test_ties_are_told_apart_in_digests_of_those_who_count_nothing_one_by_one() -> None:
+    rng = np.random.default_rng(8)
+    values = rng.poisson(3, 100_000).astype(np.float32)
+    foreign = datasketches.tdigest_float(100)
+    for part in np.array_split(values, 30):
+        one = datasketches.tdigest_float(100)
+        one.update(part)
+        foreign.merge(one)
+    seen = Distribution.decode(len(values), float(values.sum()), foreign.serialize())
+    assert not seen.exact
+    points = np.array([0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
+    expected = [(values <= point).mean() for point in points]
+    assert Curve(seen).at(points) == pytest.approx(expected, abs=2e-4)
+
+
+LAWS_OF_CHANCE = [
+    null_law.ChiSquareLaw(1.0),
+    null_law.ChiSquareLaw(9.0),
+    null_law.KolmogorovLaw(),
+    null_law.KolmogorovLaw(0.3),
+    null_law.GammaLaw(3.0, 0.2),
+]
+
+
+@pytest.mark.parametrize("law", LAWS_OF_CHANCE, ids=str)
+def test_a_law_of_chance_turns_distances_to_deviates_and_back(law: null_law.Law) -> None:
+    for deviate in (-1.0, 0.0, 2.0, 5.0, 30.0):
+        distance = law.distance(deviate)
+        assert law.deviate(distance) == pytest.approx(deviate, abs=1e-6)
+        if deviate == 2.0:
+            assert law.p_value(distance) == pytest.approx(stats.norm.sf(2.0), rel=0.06)
+    for extreme in (0.0, 1e-300, 1e300):
+        assert np.isfinite(law.deviate(extreme))
+
+
+def test_the_evidence_of_a_ratio_is_that_of_the_f_law() -> None:
+    assert null_law.ratio_evidence(4.0, 9.0, 30.0) == pytest.approx(-np.log(stats.f.sf(4.0, 9, 30)))
+    assert null_law.ratio_limit(10.0, 9.0, 30.0) == pytest.approx(stats.f.isf(np.exp(-10.0), 9, 30))
+    assert null_law.ratio_evidence(1e300, 9.0, 30.0) < 1e3
