@@ -74,7 +74,7 @@ class Case(NamedTuple):
         identifiable: what there is to see tells its cause from others.
         early: an incident was there before the fault: the case says nothing.
         first, settled, final: what was said first, three windows later, and in the end.
-        delay: windows from the onset to the telling.
+        delay: windows of virtual time from the onset to the telling.
         twice: titles of further incidents.
     """
 
@@ -247,13 +247,14 @@ def play(
 
 def _watched(world: World, case: Case, watch: Watch | None) -> Case:
     """Go on to the end, however early it was told: who else watches shall have the same time."""
-    began, settles = world.now, 0
+    began_ms, settles = world.now * 1000.0, 0
     for number in _windows(world, longest_wait(case.fault), watch):
         told = world.harness.incidents
         if told and not case.first.cause:
-            delay = math.ceil((told[0].opened_ms / 1000.0 - began) / WINDOW_S)
-            case = case._replace(first=Said(told[0].stage, told[0].cause), delay=delay)
+            case = case._replace(first=Said(told[0].stage, told[0].cause), delay=number + 1)
             settles = number + SETTLED_WINDOWS
+            if told[0].opened_ms <= began_ms and case.fault.kind != "late":
+                return case._replace(early=True)  # its window was over before the fault began
         if told and number <= settles:
             case = case._replace(settled=Said(told[0].stage, told[0].cause))
     told = world.harness.incidents
