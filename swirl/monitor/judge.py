@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from math import fsum, isnan
+from math import fsum, isfinite, isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -288,6 +288,18 @@ class Judge:
                 value = float(np.asarray(z)[seat.places([row])[0]])
                 if keys[row].metric == "drift" and not isnan(value):
                     found.setdefault(keys[row].stage, {})[keys[row].label] = value
+        return found
+
+    def forecasts(self, start_ms: int) -> dict[str, tuple[float, float]]:
+        """Source -> records that its level and season make of a window, and their standard deviation."""
+        found: dict[str, tuple[float, float]] = {}
+        for row, key in enumerate(self.table.keys[Kind.RATE][: self._seated[Kind.RATE]]):
+            for seat in self._seats[Kind.RATE]:
+                forecast = getattr(seat.bank, "forecast", None)
+                if forecast is not None and row in seat and key.stage not in found:
+                    expected, sd = forecast(seat.places([row]), start_ms, self._window_ms)
+                    if isfinite(expected[0]) and isfinite(sd[0]):
+                        found[key.stage] = float(expected[0]), float(sd[0])
         return found
 
     def moved(self) -> dict[str, dict[str, list[tuple[str, float, float]]]]:

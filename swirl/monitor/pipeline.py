@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PipelineMonitor"]
 
+_SEASONED_MS = 8 * 24 * 3600 * 1000
+"""From then on a day of each sort has been seen, and what a season forecasts says more than a guess."""
+
 _REFRESH_WINDOWS = 60
 _BREATH = 8
 """Windows of the history between two pauses of a snapshot."""
@@ -223,6 +226,8 @@ class PipelineMonitor:
             judged.append(kind)
             yield
         now.drift, now.moved = self._judge.standardised_drift(), self._judge.moved()
+        if self._windows_closed * self.window_ms > _SEASONED_MS:
+            now.forecasts = self._judge.forecasts(start)
         columns = Columns.of(judged).with_shown(now, self._definition, exposure)
         yield
         if self._definition.limits:
