@@ -131,11 +131,6 @@ class Run(msgspec.Struct):
     parts: dict[bytes, Part] = {}
     heard_late: bool = False
 
-    @property
-    def last_ms(self) -> int:
-        """Log time of the newest frame that brought something."""
-        return max(p.last_ms if p.over or p.left else p.worked_ms for p in self.parts.values())
-
     def started_ms(self) -> int:
         """When it began, as its first emitter says."""
         return next(iter(self.parts.values())).run_ms
@@ -270,7 +265,8 @@ class Runs:
         return oldest if overtaken and any(self._has_ended(run, log_ms) for run in later) else None
 
     def _has_ended(self, run: Run, log_ms: int) -> bool:
-        return log_ms - run.last_ms >= self._clock.lateness_ms and not self._holding(run, log_ms)
+        # Others of its emitters may begin a little later. Who has seen it to its end waits for nobody.
+        return log_ms - run.begun_ms >= self._clock.lateness_ms and not self._holding(run, log_ms)
 
     def _holding(self, run: Run, log_ms: int) -> list[Part]:
         """The parts that are at work."""

@@ -422,7 +422,8 @@ class Emitter:
             self._sequence += 1
             given: dict[str, Any] = {
                 "definition": definition if i == 0 else None,
-                "goodbye": goodbye and last,
+                # Its silence until the next run means nothing.
+                "goodbye": (goodbye or over) and last,
                 "run_over": over and last,
             }
             if not last:

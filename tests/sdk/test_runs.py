@@ -126,7 +126,7 @@ def test_a_block_is_a_run_and_its_end_sends_all_of_it() -> None:
         load(3)
     assert [(frame.run_ms, frame.run_over, frame.goodbye) for frame in inbox.frames] == [
         ((START + 7) * 1000, False, False),
-        ((START + 7) * 1000, True, False),
+        ((START + 7) * 1000, True, True),
     ]
     assert records(inbox.frames) == 3
 
