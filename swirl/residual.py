@@ -34,6 +34,7 @@ __all__ = [
     "fit_load_to",
     "fit_shares",
     "is_timed",
+    "later",
     "outputs",
     "total",
 ]
@@ -60,6 +61,10 @@ _TIE = 0.02
 """Parents whose outputs move together cannot be told apart; this weak pull splits them evenly."""
 _LATE = (0.0, 0.2, 0.5)
 """Shares of the records that are under way when a window ends, of which the best is taken."""
+_WHOLE_WINDOWS = 4
+"""Records may take up to so many windows from a stage to the next."""
+_CLEARLY = 0.7
+"""More windows on the way have to leave less than this share of what fewer leave unexplained."""
 _FEW = 30
 """Below so many records a count is told from its forecast by chance alone."""
 
@@ -74,6 +79,7 @@ class InputModel(msgspec.Struct, frozen=True):
         shares: per parent, records that arrive per record sent.
         sd: standard deviation of the ln residual in an ordinary window.
         usual: mean forecast of a baseline window.
+        late: whole windows that records take from the parents to the stage.
     """
 
     stage: str
@@ -81,27 +87,37 @@ class InputModel(msgspec.Struct, frozen=True):
     shares: tuple[float, ...]
     sd: float
     usual: float
+    late: int = 0
 
     def forecast(self, window: WindowCounts) -> float:
         """Records that what the parents sent in this window should give."""
         sent = (outputs(total(window, parent)).get(label, 0.0) for parent, label in self.parents)
         return sum(share * count for share, count in zip(self.shares, sent, strict=True))
 
-    def residual(self, now: WindowCounts, before: WindowCounts | None) -> tuple[float, float] | None:
+    def residual(
+        self, now: WindowCounts, before: WindowCounts | None, earlier: Sequence[WindowCounts] = ()
+    ) -> tuple[float, float] | None:
         """How far the input is from its forecast, as a natural logarithm, and the standard deviation of that.
 
-        Zero between the forecasts from the parents' present and last window: records may be under way. None
-        where nothing was sent and nothing came, or where an emitter of the stage or of a parent was not
-        heard.
+        Zero between the forecasts from the parents' window that arrives now and the one before it: records
+        may be under way. None where nothing was sent and nothing came, or where an emitter of the stage or of
+        a parent was not heard.
+
+        Args:
+            now: the window.
+            before: the one before it.
+            earlier: those before that, newest first: asked for where records take whole windows.
         """
         if any(
             now.heard.get(s, 0) < now.known.get(s, 0) for s in (self.stage, *(p for p, _ in self.parents))
         ):
             return None
-        arrived, sent = total(now, self.stage).records, self.forecast(now)
+        known = [now] if before is None else [now, before, *earlier]
+        arriving = known[min(self.late, len(known) - 1)]
+        arrived, sent = total(now, self.stage).records, self.forecast(arriving)
         if arrived == 0 and sent == 0:
             return None
-        return self.judge(arrived, sent, self.forecast(before) if before is not None else sent)
+        return self.judge(arrived, sent, self.forecast(known[min(self.late + 1, len(known) - 1)]))
 
     def judge(self, arrived: float, sent: float, sent_before: float) -> tuple[float, float]:
         """The residual of a count, given the forecasts from this window and the last, and its deviation."""
@@ -292,16 +308,32 @@ def fit_shares(
     tries = [_fit(columns, labels, arrived, base, _LATE[1]) for labels in product(*columns)]
     labels = min(tries, key=lambda fit: fit[0])[1]
     # How much is under way at the end of a window is not known; a wrong guess would pull the shares down.
-    error, labels, shares = min(
-        (_fit(columns, labels, arrived, base, late) for late in _LATE), key=lambda fit: fit[0]
-    )
+    error, shares, late = _latest(columns, labels, arrived, base)
     if not (isfinite(error) and np.any(shares > 0)):
         return None
     forecast = np.zeros(len(arrived))
     for column, label, share in zip(columns, labels, shares.tolist(), strict=True):
         forecast += share * column[label]
     parents = tuple(zip(sent, labels, strict=True))
-    return _input_model(stage, parents, tuple(shares.tolist()), arrived, forecast, base)
+    return _input_model(stage, parents, tuple(shares.tolist()), arrived, later(forecast, late), base, late)
+
+
+def _latest(
+    columns: Sequence[Mapping[str, NDArray[np.float64]]],
+    labels: tuple[str, ...],
+    arrived: NDArray[np.float64],
+    base: NDArray[np.bool_],
+) -> tuple[float, NDArray[np.float64], int]:
+    """How many whole windows records take, and the shares; no windows unless more explain clearly better."""
+    found: tuple[float, NDArray[np.float64], int] | None = None
+    for windows in range(_WHOLE_WINDOWS + 1):
+        moved = [{label: later(c[label], windows)} for c, label in zip(columns, labels, strict=True)]
+        for late in _LATE:
+            error, _, shares = _fit(moved, labels, arrived, base, late)
+            if found is None or error < found[0] * (_CLEARLY if windows > found[2] else 1.0):
+                found = (error, shares, windows)
+    assert found is not None
+    return found
 
 
 def _fit(
@@ -313,7 +345,7 @@ def _fit(
 ) -> tuple[float, tuple[str, ...], NDArray[np.float64]]:
     """What remains, the labels and the shares, if so much of what is sent arrives a window late."""
     sent = [column[label] for column, label in zip(columns, labels, strict=True)]
-    table = np.stack([(1 - late) * x + late * _shifted(x) for x in sent], 1)[base]
+    table = np.stack([(1 - late) * x + late * later(x, 1) for x in sent], 1)[base]
     shares, error = _solve(table / arrived[base][:, None])
     return error, labels, shares
 
@@ -325,11 +357,11 @@ def _input_model(
     arrived: NDArray[np.float64],
     forecast: NDArray[np.float64],
     base: NDArray[np.bool_],
+    late: int,
 ) -> InputModel:
-    residuals = between(arrived[base], forecast[base], _shifted(forecast)[base])
-    return InputModel(
-        stage, parents, shares, max(float(np.std(residuals)), 0.01), float(np.mean(forecast[base]))
-    )
+    residuals = between(arrived[base], forecast[base], later(forecast, 1)[base])
+    sd, usual = max(float(np.std(residuals)), 0.01), float(np.mean(forecast[base]))
+    return InputModel(stage, parents, shares, sd, usual, late)
 
 
 def _columns(
@@ -393,9 +425,16 @@ def fit_load_to(stage: str, baseline: Sequence[StageCounts]) -> LoadModel | None
     return LoadModel(stage, slope, usual, centre, sd, float(records.mean()))
 
 
-def _shifted(series: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values one window earlier; the first one stands for itself."""
-    return np.concatenate([series[:1], series[:-1]])
+def later(series: NDArray[np.float64], windows: int) -> NDArray[np.float64]:
+    """The values of so many windows earlier; the first one stands for those before it.
+
+    Example:
+        >>> later(np.array([1.0, 2.0, 3.0]), 1).tolist()
+        [1.0, 1.0, 2.0]
+    """
+    if not windows:
+        return series
+    return np.concatenate([np.repeat(series[:1], windows), series])[: len(series)]
 
 
 def _thinness(usual: float, count: Numbers) -> Numbers:

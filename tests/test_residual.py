@@ -242,3 +242,34 @@ def test_a_count_between_two_forecasts_has_no_residual() -> None:
     assert between(80, 90, 100) == pytest.approx(np.log(80.5 / 90.5))
     assert between(120, 90, 100) == pytest.approx(np.log(120.5 / 100.5))
     assert between(0, 0, 0) == 0
+
+
+@pytest.mark.parametrize("windows", [0, 1, 2, 4])
+def test_records_that_take_whole_windows_are_recognised_and_judged_then(windows: int) -> None:
+    history = chain(80)
+    sent = [w.stages["a"]["1"].out for w in history.windows]
+    for index, window in enumerate(history.windows):
+        came = sent[max(index - windows, 0)]
+        window.stages["b"]["1"] = StageCounts(came, out=came)
+    model = fitted(history)
+    assert model.late == windows
+    assert model.shares[0] == pytest.approx(1.0, abs=0.01)
+    now, before, *earlier = reversed(history.windows)
+    found = model.residual(now, before, earlier)
+    assert found is not None
+    assert found[0] == pytest.approx(0.0, abs=0.01)
+    # What was sent in the last two windows cannot have arrived yet where records take longer.
+    for window in (now, before):
+        window.stages["a"]["1"].out = 1
+    after = model.residual(now, before, earlier)
+    assert after is not None
+    assert (abs(after[0]) < 0.01) is (windows > 0)
+
+
+def test_without_earlier_windows_the_oldest_known_stands_for_them() -> None:
+    model = InputModel("b", (("a", ""),), (1.0,), 0.05, 10_000.0, late=3)
+    a, b = StageCounts(100, out=100), StageCounts(100)
+    now = WindowCounts(0, {"a": {"1": a}, "b": {"1": b}})
+    found = model.residual(now, None)
+    assert found is not None
+    assert found[0] == 0.0

@@ -13,7 +13,17 @@ from swirl.contrast import latency_floor
 from swirl.effect import SeriesKey
 from swirl.incident.graph import Graph
 from swirl.incident.series import FEWEST_WINDOWS, Level, Ratio, Series, Span, Tied
-from swirl.residual import InputModel, between, bounded, fit_load_to, fit_shares, is_timed, outputs, total
+from swirl.residual import (
+    InputModel,
+    between,
+    bounded,
+    fit_load_to,
+    fit_shares,
+    is_timed,
+    later,
+    outputs,
+    total,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -242,7 +252,8 @@ def _without_gaps(found: Residuals, parent: str, parts: list[dict[str, float]]) 
 def _input_level(
     span: Span, model: InputModel, arrived: NDArray[np.float64], forecast: NDArray[np.float64]
 ) -> Level:
-    before = np.concatenate([forecast[:1], forecast[:-1]])
+    forecast = later(forecast, model.late)
+    before = later(forecast, 1)
     widen = model.widening(np.nan_to_num(arrived), forecast)
     return Level(between(arrived, forecast, before), span, widen=widen)
 
