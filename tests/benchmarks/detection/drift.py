@@ -141,6 +141,7 @@ SHIFTS = (2.5, 3.25, 4.0, 5.0)
 """Times the standard error of a window's mean."""
 TILTS = (2.5, 3.5, 4.5)
 _RAW = 200_000
+_MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,6 @@ class Power:
 
     exact: float
     judged: float
-    ks: float
 
 
 class Exact:
@@ -157,11 +157,12 @@ class Exact:
 
     def __init__(self, data: str, n: int, healthy: list[Array]) -> None:
         self._labels = data == "labels"
-        self._base = np.concatenate(healthy)
+        self._base = np.sort(np.concatenate(healthy))
+        self._many = n > _MANY
         self._edges = np.unique(np.quantile(self._base, np.arange(1, 10) / 10)) + 1e-9
         self._cells = self._counts(self._base)
-        self._sorted = np.sort(self._base)[:: max(1, len(self._base) // _RAW)]
-        self._with_area = n <= 10_000 and not self._labels
+        self._sorted = self._base[:: max(1, len(self._base) // _RAW)]
+        self._with_area = n <= _MANY and not self._labels
         if self._with_area:
             self._area = float(np.quantile([self._distance(x) for x in healthy], 0.95))
 
@@ -175,6 +176,9 @@ class Exact:
 
     def rejects(self, statistic: str, x: Array) -> bool:
         """Whether the test that belongs to a statistic rejects rows at 5 %."""
+        if statistic == "ks" and self._many:
+            # Beside so many rows the baseline is as good as the law that it was drawn from.
+            return bool(stats.ks_1samp(x, stats.lognorm(1.0).cdf, method="asymp").pvalue < NOMINAL[0])
         if statistic == "ks":
             return bool(stats.ks_2samp(x, self._base, method="asymp").pvalue < NOMINAL[0])
         if statistic == "wasserstein":
@@ -207,15 +211,16 @@ def powers(data: str, n: int, windows: int) -> dict[str, Power]:
         learnt[name] = _learnt(name, [_sample(data, rows) for rows in healthy])
     found: dict[str, Power] = {}
     for times in TILTS if data == "labels" else SHIFTS:
+        if len(found) == len(learnt):
+            break
         moved = [_rows(rng, data, n, times / np.sqrt(n)) for _ in range(windows)]
         samples = [_sample(data, rows) for rows in moved]
-        ks = 0.0 if data == "labels" else float(np.mean([exact.rejects("ks", x) for x in moved]))
         for name, (row, level, spread) in learnt.items():
             share = float(np.mean([exact.rejects(name, x) for x in moved]))
             if 0.5 <= share <= 0.9 and name not in found:
                 judged = [row.judge(sample, name, SETTLING.begin) for sample in samples]
                 z = np.array([one.z for one in judged if one is not None])
-                found[name] = Power(share, float(((z - level) / spread > _LIMITS[0]).mean()), ks)
+                found[name] = Power(share, float(((z - level) / spread > _LIMITS[0]).mean()))
     return found
 
 
