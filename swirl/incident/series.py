@@ -125,7 +125,7 @@ def spikes(values: NDArray[np.float64], least: float) -> tuple[float, NDArray[np
     Example:
         >>> share, calm = spikes(np.array([0.0, 1, -1, 0.5, -0.5, 1, -1, 0, 0.2, 9, -0.2, 0.1]), 0.1)
         >>> round(share, 3), round(float(calm.max()), 1)
-        (0.083, 1.5)
+        (0.083, 2.3)
     """
     if len(values) < FEWEST_WINDOWS:
         return 0.0, values
