@@ -18,6 +18,9 @@ __all__ = ["DID_NOT_FINISH", "DID_NOT_RUN", "SLOW_RUN", "as_said", "beyond_diagn
 
 DID_NOT_RUN, DID_NOT_FINISH, SLOW_RUN = "did not run", "run did not finish", "slow run"
 
+_FACTS = frozenset({DID_NOT_RUN, DID_NOT_FINISH})
+"""They are seen, not inferred: nothing else could explain them."""
+
 _LOOKS = {
     DID_NOT_RUN: "at what starts {stage}: its scheduler, its machine, what it waits for.",
     DID_NOT_FINISH: "at the log of the run: an error that Swirl did not see, its memory, who ended it.",
@@ -59,6 +62,7 @@ def _told(
     cause: str, stage: str, sentence: str, why: str, diagnosis: Diagnosis, covered: set[SeriesKey]
 ) -> Told:
     where = stage or "the pipeline"
+    rival = Rival(words_of(CHANCE), "", round(diagnosis.chance, 6), why)
     return Told(
         cause=cause,
         stage=stage,
@@ -66,8 +70,8 @@ def _told(
         look_first=_LOOKS.get(cause, called(cause).look).format(stage=where),
         evidence=(),
         follows=(),
-        posterior=0.0,
-        rivals=(Rival(words_of(CHANCE), "", round(diagnosis.chance, 6), why),),
+        posterior=1.0 if cause in _FACTS else 0.0,
+        rivals=() if cause in _FACTS else (rival,),
         version="",
         version_before="",
         version_line="",

@@ -104,6 +104,7 @@ def test_a_run_that_stays_away_is_told_once_and_resolved_by_the_next() -> None:
     assert opened.sentence == "The pipeline: last run 1 d 6 h ago, usually every 1 d."
     assert opened.look_first.startswith("at what starts the pipeline")
     assert opened.onset_ms == last + DAY
+    assert (opened.posterior, opened.rivals) == (1.0, ())
     assert abs(opened.opened_ms - (last + DAY * 5 // 4 + 40 * MINUTE)) < 30 * MINUTE
     missed = job.windows[-1]
     assert (missed.whole, missed.exposure_ms, set(missed.states)) == (False, 0, {State.UNMEASURED})
