@@ -70,12 +70,16 @@ class Quiet:
     Attributes:
         windows: after the warm-up.
         told: incidents.
+        open: windows in which an incident was open.
         alarms: incidents of each method.
+        alarmed: windows in which it alarmed.
     """
 
     windows: int = 0
     told: list[tuple[int, Said]] = field(default_factory=list)
+    open: int = 0
     alarms: dict[str, int] = field(default_factory=dict)
+    alarmed: dict[str, int] = field(default_factory=dict)
 
     @property
     def weeks(self) -> float:
@@ -145,18 +149,21 @@ def _play_one(played: Played, before: Past, kind: str, crowd: Crowd) -> None:
 
 def quiet(seeds: Sequence[int], windows: int, makers: Makers, warm_up: int = 60) -> Quiet:
     """Pipelines to which nothing happens."""
-    found = Quiet(alarms=dict.fromkeys(makers, 0))
+    found = Quiet(alarms=dict.fromkeys(makers, 0), alarmed=dict.fromkeys(makers, 0))
     for seed in seeds:
         world = World(plan(seed), 0)
         world.run(warm_up * WINDOW_S)
         crowd = Crowd.of(makers, [step.name for step in world.plan.steps])
-        before = len(world.harness.incidents)
+        before, begun_ms = len(world.harness.incidents), world.harness.windows[-1].start_ms
         for _ in range(windows):
             world.run(WINDOW_S)
             for window in world.harness.windows[-3:]:
-                crowd.watch(window)
+                if window.start_ms > begun_ms:
+                    crowd.watch(window)
+            found.open += any(incident.state == "open" for incident in world.harness.incidents)
         found.windows += windows
         found.told += [(seed, Said(i.stage, i.cause)) for i in world.harness.incidents[before:]]
         for name, person in crowd.persons.items():
             found.alarms[name] += person.incidents(APART_WINDOWS, 1000 * WINDOW_S)
+            found.alarmed[name] += len(person.alarms)
     return found

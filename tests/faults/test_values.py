@@ -14,7 +14,7 @@ from tests.faults.cases import WEAKEST, Case, Said, fits, identifiable, random_f
 from tests.faults.people import METHODS, HourBand, TenChunks, methods
 from tests.faults.plan import Edge, Plan, Step, plan, scene
 from tests.faults.site import WINDOW_S
-from tests.faults.suite import play_many
+from tests.faults.suite import play_many, quiet
 from tests.faults.world import World
 
 
@@ -179,3 +179,11 @@ def test_cases_come_in_turn_and_people_hear_of_them_beside_the_monitor() -> None
     assert not restart.told
     assert [heard["never alarm"].delay for heard in played.heard] == [0, 0]
     assert [heard["always alarm"].delay for heard in played.heard] == [1, 1]
+
+
+def test_quiet_time_counts_what_each_method_cried() -> None:
+    makers = {name: METHODS[name] for name in ("never alarm", "always alarm")}
+    calm = quiet([11], 40, makers, warm_up=20)
+    assert (calm.windows, calm.told, calm.open) == (40, [], 0)
+    assert calm.alarms == {"never alarm": 0, "always alarm": 1}
+    assert calm.alarmed == {"never alarm": 0, "always alarm": 40}

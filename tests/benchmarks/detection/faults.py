@@ -195,12 +195,13 @@ def _beside(played: Played, calm: Quiet) -> str:
             _percent(_share(case.stage_right for case in told)),
             _percent(_share(case.right for case in told)),
             _percent(_share(case.told for case, _ in benign)),
-            f"{_a_week(len(calm.told), calm)}",
+            _a_week(len(calm.told), calm),
+            _of_windows(calm.open, calm),
         ]
     ]
     rows += [_person(name, faults, benign, calm) for name in calm.alarms]
     head = ["", "faults told", "median delay", "stage right", "stage and cause right", "benign told"]
-    return _table([*head, "false alarms a week"], rows)
+    return _table([*head, "false alarms a week", "quiet windows in alarm"], rows)
 
 
 def _person(
@@ -220,11 +221,16 @@ def _person(
         (_percent(cause) if blind else "names none") if told else "",
         _percent(_share(heard[name].delay > 0 for _, heard in benign)),
         "without end" if blind else _a_week(calm.alarms[name], calm),
+        _of_windows(calm.alarmed[name], calm),
     ]
 
 
 def _a_week(count: int, calm: Quiet) -> str:
     return f"{count / calm.weeks:.1f}" if calm.weeks else ""
+
+
+def _of_windows(count: int, calm: Quiet) -> str:
+    return _percent(count / calm.windows) if calm.windows else ""
 
 
 def _alarms(played: Played, calm: Quiet) -> str:
@@ -271,8 +277,8 @@ fan-out, two sources, one to three processes or one a stage, 10 to 5 000 records
 which are really decorated and driven through the testing kit after 400 quiet windows. A case is held against
 Swirl if it was told and can be identified, which only a canary of too few records cannot; what counts is
 what was said three windows after the telling. Strengths that nobody could see are not left out of what is
-told. A method of people's has the same time, a fault's ramp and 30 windows, and its alarms within 30 windows
-are one.
+told. A method of people's has the same time, a fault's ramp and 30 windows. Its alarms that are less than 30
+windows apart are one, so a method that hardly ever rests has few of them: see its share of quiet windows.
 Command: `python -m tests.benchmarks.detection.faults`."""
 
 
