@@ -81,6 +81,8 @@ FLOORS: dict[str, tuple[float, float]] = {
 
 _RELATIVE_FLOOR = 0.01
 _TOP = 5
+_WAY_WINDOWS = 4
+"""Windows before the last one that records may take from stage to stage."""
 
 
 class Measured(NamedTuple):
@@ -271,7 +273,8 @@ def measure(
         definition: the stage graph.
         table: which series there are.
         models: of input and of load, by stage.
-        earlier: windows that tell which version of a stage is the newest.
+        earlier: the windows before this one, oldest first: they tell which version of a stage is the newest,
+            and what is still on its way.
     """
     inputs, loads = models
     stages = {stage: total(now, stage) for stage in now.stages}
@@ -280,7 +283,8 @@ def measure(
     for stage in definition.stages:
         counts = stages.get(stage.name) or StageCounts()
         yield from _transfers(stage, counts, table.labels.get(stage.name, ()))
-        yield from _arrivals(stage, counts, now, before, inputs.get(stage.name))
+        past = earlier[-2 : -2 - _WAY_WINDOWS : -1]
+        yield from _arrivals(stage, counts, now, before, past, inputs.get(stage.name))
         parts = tallies.get(stage.name, {})
         yield from _times(stage.name, now, parts, loads.get(stage.name))
         yield from _distributions(stage.name, parts)
@@ -339,13 +343,14 @@ def _arrivals(
     counts: StageCounts,
     now: WindowCounts,
     before: WindowCounts | None,
+    past: Sequence[WindowCounts],
     model: InputModel | None,
 ) -> Iterator[Measured]:
     """Records that arrived: a rate at a source, otherwise given what the parents sent."""
     if not stage.after:
         yield Measured(SeriesKey(stage.name, "records"), Kind.RATE, counts.records)
     elif model is not None:
-        found = model.residual(now, before)
+        found = model.residual(now, before, past)
         if found is not None:
             residual, sd = found
             yield Measured(SeriesKey(stage.name, "input_ratio"), Kind.LEVEL, residual / sd, rate=sd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from swirl.detector import Kind, detectors
@@ -18,8 +19,8 @@ __all__ = ["Choice"]
 _ALONE = {"version_contrast": "contrast", "cardinality": "cardinality"}
 """Series with a law of their own, which no other detector knows."""
 
-_BESIDE = {"counter_level": "flatline"}
-"""Series that are judged by one more than others of their kind."""
+_BESIDE = {"counter_level": ("flatline", "spread")}
+"""Series that are judged by more than others of their kind."""
 
 
 class Choice:
@@ -37,7 +38,7 @@ class Choice:
         self._defaults = defaults
         self._warm_up = warm_up
         self._alone = {metric: self._ours(name) for metric, name in _ALONE.items()}
-        self._beside = {metric: self._ours(name) for metric, name in _BESIDE.items()}
+        self._beside = {metric: tuple(map(self._ours, names)) for metric, names in _BESIDE.items()}
         self._wanted: dict[str, tuple[DetectorDefinition, ...]] = {}
         self._own: dict[str, tuple[Detector, ...]] = {}
         self.unknown: tuple[str, ...] = ()
@@ -76,8 +77,7 @@ class Choice:
             return (self._alone[metric],)
         found = [detector for detector in self._own.get(stage, ()) if kind in detector.kinds]
         if not found:
-            found = [*self._defaults.get(kind, ())]
-            found += [self._beside[metric]] if metric in self._beside else []
+            found = [*self._defaults.get(kind, ()), *self._beside.get(metric, ())]
         return tuple(d for d in found if labels or not getattr(d, "labels_only", False))
 
     def _ours(self, name: str) -> Detector:
@@ -87,7 +87,7 @@ class Choice:
 
     def all_of(self, kind: Kind) -> tuple[Detector, ...]:
         """Every detector that may judge series of a kind: those by default, then those of the stages."""
-        ours = (*self._alone.values(), *self._beside.values())
+        ours = (*self._alone.values(), *chain.from_iterable(self._beside.values()))
         found = [*self._defaults.get(kind, ()), *(d for d in ours if kind in d.kinds)]
         for named in self._own.values():
             found += [d for d in named if kind in d.kinds and not any(d == known for known in found)]

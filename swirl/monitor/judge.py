@@ -126,14 +126,15 @@ class Judge:
     def _refer(self, key: SeriesKey) -> None:
         """Hand the baseline of a series over, once."""
         reference = self._references[key]
-        if self._referred.get(key) == reference.digest:
+        known = key in self._referred
+        if known and self._referred[key] == reference.digest:
             return
         self._referred[key] = reference.digest
         self._outlived.discard(key)
         row = self.table.row(key)
         for seat in self._seats[self.table.kind(key)]:
             if row in seat:
-                seat.refer(row, reference.sample)
+                seat.refer(row, reference.sample, instead=known)
 
     @property
     def unknown_detectors(self) -> tuple[str, ...]:

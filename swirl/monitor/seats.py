@@ -106,10 +106,12 @@ class Seat:
         self._index = None
         self._left.add(row)
 
-    def refer(self, row: int, sample: Distribution | dict[str, int]) -> None:
-        """Give a row its baseline, if the detector takes one."""
+    def refer(self, row: int, sample: Distribution | dict[str, int], *, instead: bool) -> None:
+        """Give a row its baseline, if the detector takes one; ``instead`` of another that was given."""
         refer = getattr(self.bank, "refer", None)
         if refer is not None:
+            if instead:
+                self.bank.release(self.places([row]), adopt=True)
             refer(self._places[row], sample)
 
     def _judged(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

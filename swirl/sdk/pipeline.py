@@ -391,8 +391,8 @@ class Pipeline:
             stage: whose series it is.
             metric: which one: records, invalid, errors, out and count (a second), invalid_ratio, error_ratio,
                 output_ratio, prediction_ratio, null_ratio, ratio (in 0..1), latency_p50 and latency_p95
-                (seconds), input_ratio, counter_level, drift, lag.
-            label: of a prediction, a feature, or a metric of your own.
+                (seconds), input_ratio, counter_level, drift, lag, segment_ratio and its like.
+            label: of a prediction, a feature, a segment, or a metric of your own.
             above: more than this is wrong.
             below: less than this is wrong.
             seconds: for how long without a break, event time; 0: one window.

@@ -30,7 +30,11 @@ METRICS: dict[str, str] = {
     "counter_level": "a counter of your own a record (label: its name)",
     "latency_p50": "median time a record, seconds",
     "latency_p95": "0.95 quantile of it, seconds",
-    "drift": "population stability index of a feature (label: which)",
+    "drift": "largest difference in ranks of a feature; of labels the stability index (label: which)",
+    "segment_ratio": "records of a segment, of all that have one (label: which)",
+    "segment_invalid_ratio": "invalid of the records of a segment",
+    "segment_error_ratio": "errors of its records that were not invalid",
+    "segment_prediction_ratio": "one label of its predictions (label: segment: label)",
     "lag": "sending minus event time, seconds",
 }
 """Series that a limit may be set to, and their units."""

@@ -10,8 +10,11 @@ import numpy as np
 
 from swirl.detector import Bank, Kind, Points
 from swirl.sketch import Distribution
+from swirl_detectors.cardinality import CardinalityDetector
 from swirl_detectors.change import ChangeDetector
 from swirl_detectors.drift import DriftDetector
+from swirl_detectors.flatline import FlatlineDetector
+from swirl_detectors.novelty import NoveltyDetector
 from swirl_detectors.silence import SilenceDetector
 from swirl_detectors.spread import SpreadDetector
 
@@ -94,6 +97,19 @@ def rows() -> list[Row]:
     spread = SpreadDetector().build(Kind.POSITIVE)
     cost, size = _measure(spread, _numbers(Kind.POSITIVE, 1_000), 1_000, warm=100, timed=20)
     table += [("spread, 1000 series: us a point", cost, 5.0), ("spread: bytes a series", size, 8_000.0)]
+    others: list[tuple[str, Bank, float, float]] = [
+        ("novelty", NoveltyDetector().build(Kind.LEVEL), 10.0, 32_000.0),
+        ("flatline", FlatlineDetector().build(Kind.LEVEL), 5.0, 8_000.0),
+    ]
+    for name, other, limit, most in others:
+        cost, size = _measure(other, _numbers(Kind.LEVEL, 1_000), 1_000, warm=100, timed=20)
+        table += [(f"{name}, 1000 series: us a point", cost, limit), (f"{name}: bytes a series", size, most)]
+    cardinality = CardinalityDetector().build(Kind.DISTRIBUTION)
+    cost, size = _measure(cardinality, _distributions(100), 100, warm=20, timed=20)
+    table += [
+        ("cardinality, 100 series: us a series", cost, 60.0),
+        ("cardinality: bytes a series", size, 32_000.0),
+    ]
     drift = DriftDetector().build(Kind.DISTRIBUTION)
     cost, size = _measure(drift, _distributions(100), 100, warm=20, timed=20)
     return [

@@ -51,7 +51,7 @@ def whose(value: bytes | None) -> Name | None:
         record = decode(value or b"")
     except Exception:  # noqa: BLE001 - hostile bytes are no frame
         return None
-    return None if isinstance(record, Tick) else Name(record.pipeline, record.emitter, record.sequence)
+    return None if not isinstance(record, Frame) else Name(record.pipeline, record.emitter, record.sequence)
 
 
 def names_for(partitions: Sequence[int], of: int) -> list[str]:

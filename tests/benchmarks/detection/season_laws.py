@@ -66,7 +66,7 @@ def _weekend(*, holiday: bool) -> Callable[[np.random.Generator, int], Shape]:
         def off(days: Array) -> Array:
             whole = np.floor(days)
             free = whole % 7 >= 5
-            return (free | (whole == HOLIDAY)) if holiday else free
+            return np.where(holiday & (whole == HOLIDAY), 1.0, free.astype(np.float64))
 
         def factor(days: Array) -> Array:
             local = days + zone
