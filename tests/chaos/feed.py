@@ -11,7 +11,7 @@ import numpy as np
 from kafka import KafkaProducer
 from kafka.partitioner.default import murmur2
 
-from swirl.frame import Frame, Tick, decode, definition_hash, encode
+from swirl.frame import Frame, decode, definition_hash, encode
 from swirl.kafka.connect import options
 from tests.monitor.log import DEFINITION, START, slices
 
