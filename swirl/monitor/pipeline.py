@@ -13,12 +13,13 @@ from swirl.errors import SnapshotError
 from swirl.frame import Act, Definition, Frame, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.life import Incidents
+from swirl.monitor.batch import CALM_RUNS, WARM_UP, budget_of_runs, for_runs, period_of
 from swirl.monitor.creep import anomaly_of, key_of
 from swirl.monitor.emitters import Emitters
 from swirl.monitor.judge import Judge, Judged
 from swirl.monitor.limits import Limits
 from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
-from swirl.monitor.runs import CALM_RUNS, WARM_UP, Runs, budget_of_runs, for_runs, period_of
+from swirl.monitor.runs import Runs
 from swirl.monitor.tumbling import Tumbling
 from swirl.residual import InputModel, LoadModel, fit_input, fit_load
 from swirl.series import SeriesTable, count_stage, measure

@@ -46,7 +46,7 @@ class Nightly:
             if "nightly" in self.monitor.awake:
                 self.apply(encode(Tick("nightly")))
 
-    def frame(self, emitter: bytes, run: int, start: int, *slices: Slice, **given: bool) -> None:
+    def frame(self, emitter: bytes, run: int, start: int, *slices: Slice, **given: object) -> None:
         """A frame of a run, covering ``[start, now)``."""
         number = self.sequences[emitter] = self.sequences.get(emitter, 0) + 1
         frame = Frame(

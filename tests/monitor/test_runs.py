@@ -308,6 +308,18 @@ def test_runs_of_the_past_are_placed_in_the_order_in_which_they_come() -> None:
     assert [window.window_ms for window in job.windows[2:]] == [MINUTE] * 3
 
 
+def test_an_emitter_that_covers_the_event_times_of_its_data_is_measured_by_its_clock() -> None:
+    job = Nightly()
+    began = job.now
+    for minute in (1, 2):
+        job.now = began + minute * MINUTE
+        last = minute == 2
+        covers = (began - DAY, began - DAY + HOUR)
+        job.frame(b"e" * 16, began, job.now, *job.pieces(100), covers=covers, run_over=last)
+    (window,) = job.windows
+    assert (window.whole, window.window_ms) == (True, 2 * MINUTE)
+
+
 def test_a_clock_far_ahead_begins_no_run() -> None:
     job = Nightly()
     job.frame(b"f" * 16, job.now + DAY, job.now, *job.pieces(100), run_over=True)
