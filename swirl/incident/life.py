@@ -330,9 +330,9 @@ class Incidents:
             note_worst(case, narrow(present, case))
         elif present.shows_calm(case):
             case.calm += 1
-        runs = [a for a in present.anomalies if a.key.metric == RUN and a.key in fresh]
-        if runs:
-            return self._also(case, present, incident, runs[0])
+        said = [a.said for a in present.anomalies if a.said[0] and a.key in fresh]
+        if said and present.length_ms:
+            return self._also(case, present, incident, said)
         if case.calm >= self._calm_windows:
             return self._resolve(case, present, incident)
         if present.age(case) >= ADOPTED_WINDOWS:
@@ -347,16 +347,19 @@ class Incidents:
                 return (yield from self._revise(case, present, incident, diagnosis))
         return self._widen(case, present, incident)
 
-    def _also(self, case: Case, present: Present, incident: Incident, run: Anomaly) -> Step:
-        """A run does not finish or come while an incident is open: exact, and told at once."""
-        cause, sentence = run.said
+    def _also(
+        self, case: Case, present: Present, incident: Incident, said: Sequence[tuple[str, str]]
+    ) -> Step:
+        """A run is late, slow or cut off while an incident is open: told at once, the next may be far off."""
         incident = msgspec.structs.replace(
             incident, revision=incident.revision + 1, windows=present.age(case)
         )
         if all(key.metric == RUN for key in case.keys):
+            cause, sentence = said[-1]
             told = f"The pipeline: {sentence}."
             incident = msgspec.structs.replace(incident, cause=cause, sentence=told)
-        return self._updated(case, present, incident, f"Now: {cause}, {sentence}.")
+        reply = " ".join(f"Now: {cause}, {sentence}." for cause, sentence in said)
+        return self._updated(case, present, incident, reply)
 
     def _revise(
         self, case: Case, present: Present, incident: Incident, diagnosis: Diagnosis

@@ -262,6 +262,15 @@ def test_a_run_that_takes_far_longer_than_usual_is_told() -> None:
     assert [transition for transition, _ in job.told] == ["opened", "resolved"]
 
 
+def test_a_slow_run_is_told_while_an_incident_is_open() -> None:
+    job = Nightly()
+    job.nights(40)
+    job.nights(1, invalid=0.3)
+    job.nights(1, invalid=0.3, minutes=200)
+    assert job.told[1:] == [("updated", "load: data pipeline broken")]
+    assert job.changes[-1].reply.startswith("Now: slow run, the run of ")
+
+
 def test_a_run_that_hangs_is_told_when_the_next_is_due() -> None:
     job = Nightly()
     job.nights(15)
