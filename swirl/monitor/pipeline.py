@@ -250,8 +250,8 @@ class PipelineMonitor:
         alarms = self._placing.told(self._judge.alarms, complete)
         anomalies = [*alarms, *self._limits.alarms, *creeping]
         loud = self._limits.loud.union(self._judge.loud, map(key_of, self._baselines.loud))
-        lengths = (complete.length_ms, usual_ms) if self._period_ms else (0, 0)
-        step = yield from self._incidents.step(now, self._history, anomalies, loud, lengths)
+        lengths = [(complete.length_ms, usual_ms)] if self._period_ms else []
+        step = yield from self._incidents.step(now, self._history, anomalies, loud, *lengths)
         return self._carry_out(step)
 
     def _carry_out(self, step: Step) -> list[Effect]:
