@@ -203,6 +203,7 @@ class Frame(
         "goodbye": "bye",
         "run_ms": "run",
         "run_over": "over",
+        "run_id": "id",
     },
 ):
     """One flush of one emitter. Without slices it is a heartbeat.
@@ -222,6 +223,7 @@ class Frame(
         goodbye: the emitter stops on purpose; its silence means nothing.
         run_ms: start of the run that the frame is of, event time; 0: the pipeline does not run in batches.
         run_over: the run is complete with this frame, as far as this emitter knows.
+        run_id: emitters that name the same are of one run; ``""``: those that began within moments are.
         schema: see :data:`SCHEMA`.
     """
 
@@ -238,6 +240,7 @@ class Frame(
     goodbye: bool = False
     run_ms: int = 0
     run_over: bool = False
+    run_id: str = ""
     schema: int = SCHEMA
 
 

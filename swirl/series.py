@@ -17,7 +17,7 @@ null_ratio                ratio         null feature values of all
 ratio                     ratio         the user's own, of one stage or across two
 counter_level             level         the user's own counter per record, unless a ratio has it on top
 latency_p50               level         median time per record, given the load
-latency_p95               positive      0.95 quantile of the time per record
+latency_p95               positive      0.95 quantile of the time per record, given its median
 lag                       positive      time of sending minus event time, of what came last
 version_contrast          level         newest version against the others in the same window, in sigmas
 drift                     distribution  a feature against its baseline
@@ -369,7 +369,9 @@ def _times(
         yield Measured(
             SeriesKey(stage, "latency_p50"), Kind.LEVEL, residual / sd, scale=median / exp(residual), rate=sd
         )
-    yield Measured(SeriesKey(stage, "latency_p95"), Kind.POSITIVE, max(whole.quantile(0.95), 1e-9))
+    middle = max(whole.quantile(0.5), 1e-9)
+    tail = max(whole.quantile(0.95), 1e-9) / middle
+    yield Measured(SeriesKey(stage, "latency_p95"), Kind.POSITIVE, tail, scale=middle)
 
 
 def merged_distribution(parts: Mapping[str, Tally], name: str) -> Distribution | None:

@@ -139,6 +139,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "unversioned_change": Cause(
         "change without a version",
+        prior=2.5,
         own={"ratio": "may"},
         one_of=("output_ratio", "prediction_ratio"),
         below={"prediction_ratio": "may", "ratio": "may"},

@@ -37,6 +37,9 @@ _RESIZED = 0.1
 _ONE_OF = {"latency_p50": "slower"}
 """The role of a metric that is one of several where it is not ``may``."""
 _SILENCE_UNEXPLAINED = -4.6
+_LAG, _VERY_LATE = SeriesKey("", "lag"), 10.0
+_LATE = frozenset({"late_data", "slow_stage", "blind", "stage_down"})
+"""Causes of which records come late."""
 _ONE_WINDOW = -3.0
 
 
@@ -142,6 +145,8 @@ class Reasoning:
     ) -> None:
         if self.silent and cause not in ("blind", "stage_down"):
             extras = {**extras, "silence": _SILENCE_UNEXPLAINED}
+        if cause not in _LATE and self.z.get(_LAG, 0.0) > _VERY_LATE:
+            extras = {**extras, "lag": _SILENCE_UNEXPLAINED}
         score = log(self.priors.of(cause) / candidates) + sum(gains.values()) + sum(extras.values())
         before = self.hypotheses.get((cause, stage))
         if before is None or score > before.score:

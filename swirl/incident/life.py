@@ -245,7 +245,10 @@ class Incidents:
             return self._open(case, present, as_said(case.said, diagnosis), diagnosis)
         if case.seen < SUSPECT_WINDOWS:
             return Step([])
+        traffic = diagnosis.benign - diagnosis.chance >= _BENIGN
         loud = [k for k in present.loud_of(case) if not segment_of(k)]
+        # More load makes the slowest records slower still.
+        loud = [k for k in loud if not (traffic and k.metric == "latency_p95")]
         unseen = [k for k in loud if residual_key(k) not in whole.z]
         if unseen:
             return self._open(case, present, beyond_diagnosis(unseen[0], diagnosis), diagnosis)

@@ -141,10 +141,19 @@ class Emitters:
         was_in_time = known.waited_for and log_ms - known.first_ms > self.silence_ms
         known.waited_for = not known.gone and known.covered_ms >= max(floor_ms, 1)
         known.behind = (was_in_time or known.behind) and not (known.waited_for or known.gone)
+        if not known.waited_for and log_ms == known.first_ms and self._has_just_left(log_ms):
+            # An emitter whose clock was put back says goodbye and begins anew, in windows that are closed.
+            known.behind = not known.gone
         if known.waited_for:
             heappush(self._ends, (known.covered_ms, emitter))
             if len(self._ends) > _STALE * (len(self.known) + _STALE):
                 self._rebuild()
+
+    def _has_just_left(self, log_ms: int) -> bool:
+        """Someone said goodbye within the silence that is allowed."""
+        return self._gone > 0 and any(
+            e.gone and log_ms - e.last_ms <= self.silence_ms for e in self.known.values()
+        )
 
     def covered(self, log_ms: int) -> int | None:
         """Event time that all who are waited for have covered; None where nobody is.

@@ -389,7 +389,7 @@ def _as_seen(
         numbers[1], numbers[2] = points.value, points.weight
         with np.errstate(divide="ignore", invalid="ignore"):
             shown[0] = np.where(points.weight > 0, points.value / points.weight, np.nan)
-    elif kind is Kind.LEVEL:
+    elif kind in (Kind.LEVEL, Kind.POSITIVE):
         scale = np.array([1.0 if m is None else m.scale for m in measured])
         rate = np.array([0.0 if m is None else m.rate for m in measured])
         if rate.any():

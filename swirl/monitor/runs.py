@@ -52,7 +52,7 @@ class Part(msgspec.Struct):
     """What one emitter does of a run.
 
     Attributes:
-        run_ms: start of the run, as it says.
+        run_ms, run_id: start and identity of the run, as it says.
         last_ms, worked_ms: log time of its newest frame, and of the newest with records.
         over: it said that the run is.
         left: it said goodbye before.
@@ -63,6 +63,7 @@ class Part(msgspec.Struct):
     worked_ms: int
     over: bool = False
     left: bool = False
+    run_id: str = ""
 
 
 class Run(msgspec.Struct):
@@ -141,7 +142,7 @@ class Runs:
         run = self._here = self._found(frame) or self._begin(log_ms, frame)
         part = run.parts.get(frame.emitter)
         if part is None:
-            part = run.parts[frame.emitter] = Part(frame.run_ms, log_ms, log_ms)
+            part = run.parts[frame.emitter] = Part(frame.run_ms, log_ms, log_ms, run_id=frame.run_id)
             # The first frame of a run brings the definition.
             run.heard_late = run.heard_late or frame.definition is None
         part.last_ms = log_ms
@@ -160,7 +161,13 @@ class Runs:
                 return run
         near = min(self.window_ms // _TOGETHER, _TOGETHER_MOST_MS)
         for run in self._going.values():
-            if frame.emitter not in run.parts and abs(run.started_ms() - frame.run_ms) <= near:
+            first = next(iter(run.parts.values()))
+            same = first.run_id == frame.run_id
+            if (
+                frame.emitter not in run.parts
+                and same
+                and (frame.run_id or abs(first.run_ms - frame.run_ms) <= near)
+            ):
                 return run
         return None
 

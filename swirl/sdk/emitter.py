@@ -415,6 +415,7 @@ class Emitter:
             dropped=self.gate.dropped - self._dropped_before,
             failed=self._failed + self._lost,
             run_ms=self._run_ms,
+            run_id=self.runs.identity if self.runs is not None and self._run_ms else "",
         )
         packs = pack(slices)
         for i, part in enumerate(packs):

@@ -403,7 +403,7 @@ class Pipeline:
         name = self._known(stage, f"the limit of {metric!r}")
         self._limits[wanted_limit(name, metric, label, above, below, seconds)] = None
 
-    def run(self, *, started: object = None) -> Run:
+    def run(self, *, id: object = "", started: object = None) -> Run:  # noqa: A002 - what people call it
         """Bracket one run of a pipeline that runs in batches: ``with nightly.run(): ...``.
 
         Without it the process is the run: the first record begins it, and the end of the process, or
@@ -413,9 +413,10 @@ class Pipeline:
         fork or by pickle as Spark does, are parts of the run.
 
         Args:
-            started: when it began or was due, seconds since 1970 or a datetime with a time zone; processes
-                that give the same are one run, as are those that begin within moments of each other. By
-                default now.
+            id: of the run, such as the number of a job; processes that give the same are one run. Without it
+                those are that begin within moments of each other, or give the same ``started``.
+            started: when it began or was due, seconds since 1970 or a datetime with a time zone. By default
+                now.
 
         Raises:
             DefinitionError: the pipeline has no ``every=``, ``started`` is no time, or, on entering the
@@ -429,7 +430,7 @@ class Pipeline:
             >>> with nightly.run():
             ...     rows = [load(row) for row in range(3)]
         """
-        return Run(self.name, self._runs, self._emitter, started, off=self.settings.off)
+        return Run(self.name, self._runs, self._emitter, started, identity=id, off=self.settings.off)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Send what has been recorded until now, before a serverless function, a cron job or a task ends.

@@ -263,12 +263,14 @@ class Recorder:
                 self._fold_piece(haul[first : first + 3 * PIECE], offset, least_ms)
                 if pause is not None:
                     pause()
-        sums.add_counts(_take(self.counts), offset, least_ms)
-        sums.add_observations(_take(self.observations), offset, least_ms)
+        # Counts have no event time of their own: they take that of the newest record, so records come first.
+        marks = _take(self.counts), _take(self.observations)
         for batch in _take(self.batches):
             sums.add_batch(batch, offset, least_ms)
             if pause is not None:
                 pause()
+        sums.add_counts(marks[0], offset, least_ms)
+        sums.add_observations(marks[1], offset, least_ms)
         self.heavy = sum(batch.weight for batch in list(self.batches))
         self.gate.lost += sums.take_lost()
         if sums.large and self.judge is None:

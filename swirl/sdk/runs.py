@@ -24,6 +24,7 @@ Every: TypeAlias = "str | float | timedelta"
 """Time from one run to the next: ``"1 day"``, ``"6 hours"``, seconds, or a timedelta."""
 
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0, "week": 604_800.0}
+_LONGEST_ID = 200
 _LEAST, _MOST = 60.0, 366 * 86_400.0
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?)?\s*(second|minute|hour|day|week)s?\s*")
 
@@ -82,30 +83,32 @@ class Runs:
     Args:
         seconds: from one run to the next.
         start_ms: of the run that a copy is part of; 0 for none.
+        identity: of that run, ``""`` where it has none.
 
     Attributes:
-        seconds: see above.
+        seconds, identity: see above.
         start_ms: of the run that is going, event time; 0: none is.
         bracketed: it is a ``with`` block of this process that ends it, not the end of the process.
         used: a ``with`` block has bracketed a run of this process: what comes outside of one is of no run.
     """
 
-    def __init__(self, seconds: float, start_ms: int = 0) -> None:
+    def __init__(self, seconds: float, start_ms: int = 0, identity: str = "") -> None:
         self.seconds = seconds
+        self.identity = identity
         self.start_ms = start_ms
         self.bracketed = False
         self.used = False
         self._entering = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Runs], tuple[float, int]]:
-        return (Runs, (self.seconds, self.start_ms))
+    def __reduce__(self) -> tuple[type[Runs], tuple[float, int, str]]:
+        return (Runs, (self.seconds, self.start_ms, self.identity))
 
     @property
     def resting(self) -> bool:
         """Records that come now are of no run."""
         return self.used and not self.start_ms
 
-    def enter(self, pipeline: str, start_ms: int) -> None:
+    def enter(self, pipeline: str, start_ms: int, identity: str = "") -> None:
         """A ``with`` block begins; what was recorded before the first one is of its run.
 
         Raises:
@@ -118,7 +121,7 @@ class Runs:
                     "of two they are of; end it first, or give what runs beside it a pipeline of its own"
                 )
             self.bracketed = self.used = True
-            self.start_ms = self.start_ms or start_ms
+            self.start_ms, self.identity = self.start_ms or start_ms, identity
 
     def begin(self, start_ms: int) -> None:
         """The process is the run, and its first record has come."""
@@ -126,7 +129,7 @@ class Runs:
 
     def over(self) -> None:
         """The run that was going has ended."""
-        self.bracketed, self.start_ms = False, 0
+        self.bracketed, self.start_ms, self.identity = False, 0, ""
 
     def forked(self) -> None:
         """This is a copy of the process: its end is that of its part of the run."""
@@ -136,7 +139,7 @@ class Runs:
     def forget(self) -> None:
         """Nothing was recorded yet."""
         self.bracketed = self.used = False
-        self.start_ms = 0
+        self.start_ms, self.identity = 0, ""
 
 
 class Run:
@@ -147,6 +150,7 @@ class Run:
         runs: those of the pipeline; None: it does not run in batches.
         emitter: the pipeline's.
         started: when the run began, where that is known better than by entering the block.
+        identity: of the run; processes that give the same are one run.
         off: nothing is measured.
 
     Raises:
@@ -154,7 +158,14 @@ class Run:
     """
 
     def __init__(
-        self, pipeline: str, runs: Runs | None, emitter: Emitter, started: object = None, *, off: bool = False
+        self,
+        pipeline: str,
+        runs: Runs | None,
+        emitter: Emitter,
+        started: object = None,
+        *,
+        identity: object = "",
+        off: bool = False,
     ) -> None:
         if runs is None:
             raise DefinitionError(
@@ -163,10 +174,11 @@ class Run:
             )
         self._pipeline, self._runs, self._emitter, self._off = pipeline, runs, emitter, off
         self._started_ms = _started_ms(started)
+        self._identity = str(identity)[:_LONGEST_ID]
 
     def __enter__(self) -> Self:
         now_ms = max(1, self._emitter.clock.time_ns() // 1_000_000)
-        self._runs.enter(self._pipeline, self._started_ms or now_ms)
+        self._runs.enter(self._pipeline, self._started_ms or now_ms, self._identity)
         if not self._off:
             self._emitter.begin_run()
         return self

@@ -221,6 +221,25 @@ def test_a_run_waits_for_its_slowest_emitter_and_misses_the_one_that_is_lost() -
     assert "lost 1 of its 2 processes" in job.changes[0].incident.sentence
 
 
+@pytest.mark.parametrize(("names", "windows"), [(("7", "7"), 1), (("7", "8"), 2), (("7", ""), 2)])
+def test_emitters_that_name_a_run_are_of_that_run_however_far_apart_they_begin(
+    names: tuple[str, str], windows: int
+) -> None:
+    job = Nightly()
+    began = job.now
+    for at, name in enumerate(names):
+        job.now = began + at * 8_000
+        job.frame(
+            bytes([at]) * 16, began - at * HOUR * (windows == 1), job.now, *job.pieces(100), run_id=name
+        )
+    job.now += 5_000
+    for at, name in enumerate(names):
+        start = began - at * HOUR * (windows == 1)
+        job.frame(bytes([at]) * 16, start, job.now - 5_000, run_over=True, run_id=name)
+    job.tick(job.now + MINUTE, every=1_000)
+    assert [window.whole for window in job.windows] == [True] * windows
+
+
 def test_a_copy_that_lingers_after_the_others_are_over_holds_the_run_no_longer_than_it_must() -> None:
     hourly = Definition(STAGES, run_seconds=3600)
     job = Nightly(definition=hourly)

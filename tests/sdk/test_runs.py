@@ -240,6 +240,17 @@ def test_a_run_may_say_when_it_was_due(started: object) -> None:
     assert [frame.run_ms for frame in inbox.frames] == [(START - 600) * 1000]
 
 
+def test_a_run_may_have_an_identity_which_copies_keep_and_the_next_run_does_not() -> None:
+    pipeline, inbox, load, _ = nightly()
+    with pipeline.run(id=417):
+        load(1)
+        copy = pickle.loads(pickle.dumps(pipeline))
+    with pipeline.run():
+        load(2)
+    assert [frame.run_id for frame in inbox.frames] == ["417", ""]
+    assert copy._runs.identity == "417"
+
+
 @pytest.mark.parametrize("started", ["today", datetime(2026, 1, 5), -1, float("nan"), 1e300, True])  # noqa: DTZ001 - the point
 def test_what_is_no_time_is_refused(started: object) -> None:
     pipeline, _, _, _ = nightly()

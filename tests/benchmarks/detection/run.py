@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["PAGE", "PARTS", "assembled", "main", "parts_of"]
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "detection.md"
-PARTS = ("budget", "delay", "season", "drift", "nab", "diagnosis", "faults")
+PARTS = ("budget", "delay", "season", "drift", "nab", "diagnosis", "faults", "segments", "runs")
 """In the order of the page."""
 
 HEAD = """# Detection: what was measured
