@@ -32,6 +32,8 @@ CALM = {
     f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="failed"}}': "0x480",
     f'swirl_sink_pending{{{WORKER}, sink="slack"}}': "0x480",
     f'swirl_sink_retries_total{{{WORKER}, sink="slack"}}': "1x480",
+    f'swirl_false_alarms_promised{{{WORKER}, pipeline="ads"}}': "1x480",
+    f'swirl_false_alarms_spent{{{WORKER}, pipeline="ads"}}': "2x480",
 }
 
 # What happens before the end, by alert; None takes the series away.
@@ -51,6 +53,13 @@ TROUBLE: dict[str, dict[str, str | None]] = {
     "SwirlNobodyIsTold": {
         f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="failed"}}': "0x450 1x30"
     },
+    "SwirlDetectorFails": {
+        f'swirl_detector_failures_total{{{WORKER}, pipeline="ads", detector="record"}}': "_x450 1x30"
+    },
+    "SwirlDetectorUnknown": {
+        f'swirl_detector_unknown_info{{{WORKER}, pipeline="ads", detector="oracle"}}': "_x400 1x80"
+    },
+    "SwirlPromiseBroken": {f'swirl_false_alarms_spent{{{WORKER}, pipeline="ads"}}': "2x400 9x80"},
 }
 
 
