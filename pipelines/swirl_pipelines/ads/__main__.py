@@ -11,12 +11,15 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 import swirl
-from swirl_pipelines.ads.runner import Act, PacedClock, Runner
+from swirl_pipelines.ads.runner import PacedClock, Runner
 from swirl_pipelines.ads.tweets import made_up_tweets
 from swirl_pipelines.ads.world import World, find_tweets
+from swirl_pipelines.script import announce, read_acts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
+
+    from swirl_pipelines.ads.runner import Act
 
 __all__ = ["main", "parse_acts"]
 
@@ -30,18 +33,14 @@ def parse_acts(text: str, world: World) -> list[Act]:
     Raises:
         ValueError: it cannot be read.
     """
-    happens: dict[str, Callable[[], None]] = {
-        "healthy": world.repair,
-        "broken": world.break_upstream,
-        "bug": world.deploy_bug,
-    }
-    acts = []
-    for part in text.split(","):
-        name, _, seconds = part.partition(":")
-        if name not in happens or not seconds.replace(".", "", 1).isdigit():
-            raise ValueError(f"{part!r} is no act; write name:seconds, the name one of {', '.join(happens)}")
-        acts.append(Act(name, float(seconds), happens[name]))
-    return acts
+    return read_acts(
+        text,
+        {
+            "healthy": world.repair,
+            "broken": world.break_upstream,
+            "bug": world.deploy_bug,
+        },
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,12 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     swirl.watch()
     ads = world.pipeline(clock=clock)
     runner = Runner(world.feed, ads.feed, clock, time.sleep, given.rate, clock.pace)
-    runner.play(cycle(acts) if given.forever else acts, _say)
+    runner.play(cycle(acts) if given.forever else acts, announce)
     ads.pipeline.close(10.0)
-
-
-def _say(act: Act, now_ms: int) -> None:
-    print(act.name, now_ms, time.time_ns() // 1_000_000, flush=True)  # noqa: T201 - it is what it is for
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import swirl
 from swirl.clock import SystemClock
-from swirl_pipelines.ads.runner import Act
 from swirl_pipelines.digits.runner import RATE, Runner
 from swirl_pipelines.digits.world import World
+from swirl_pipelines.script import announce, read_acts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
+
+    from swirl_pipelines.ads.runner import Act
 
 __all__ = ["main", "parse_acts"]
 
@@ -30,21 +32,17 @@ def parse_acts(text: str, world: World) -> list[Act]:
     Raises:
         ValueError: it cannot be read.
     """
-    happens: dict[str, Callable[[], None]] = {
-        "healthy": world.repair,
-        "dim": world.dim,
-        "mailing": world.mailing,
-        "torn": world.tear,
-        "mirrored": world.deploy_mirrored,
-        "unscaled": world.deploy_unscaled,
-    }
-    acts = []
-    for part in text.split(","):
-        name, _, seconds = part.partition(":")
-        if name not in happens or not seconds.replace(".", "", 1).isdigit():
-            raise ValueError(f"{part!r} is no act; write name:seconds, the name one of {', '.join(happens)}")
-        acts.append(Act(name, float(seconds), happens[name]))
-    return acts
+    return read_acts(
+        text,
+        {
+            "healthy": world.repair,
+            "dim": world.dim,
+            "mailing": world.mailing,
+            "torn": world.tear,
+            "mirrored": world.deploy_mirrored,
+            "unscaled": world.deploy_unscaled,
+        },
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,12 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     swirl.watch()
     digits = world.pipeline(clock=clock)
     runner = Runner(world.scanner, digits.feed, clock, time.sleep, given.rate)
-    runner.play(cycle(acts) if given.forever else acts, _say)
+    runner.play(cycle(acts) if given.forever else acts, announce)
     digits.pipeline.close(10.0)
-
-
-def _say(act: Act, now_ms: int) -> None:
-    print(act.name, now_ms, time.time_ns() // 1_000_000, flush=True)  # noqa: T201 - it is what it is for
 
 
 if __name__ == "__main__":
