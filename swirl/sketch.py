@@ -38,6 +38,8 @@ _CENTROID = np.dtype([("mean", "<f4"), ("weight", "<u4")])
 _HEADER = struct.Struct("<BBBHBHIIff")
 """Of DataSketches' portable format of a ``tdigest<float>``: longs of preamble, version, family, k, flags,
 what it leaves free, centroids, values in the buffer, smallest, largest. The centroids follow."""
+_NATIVE = (1, 20)
+"""Version and family. DataSketches reads formats of others besides, which nobody sends."""
 _FREE_AT, _EXACT = 6, 1
 """What DataSketches leaves free says that the centroids are values and how many there are of each."""
 _DISTINCT = 128
@@ -237,24 +239,41 @@ class Distribution:
         if built.k > _MAX_K or count >= _MOST or built.get_total_weight() != count:
             raise ValueError("the t-digest does not belong to its count")
         ends = (built.get_min_value(), built.get_max_value()) if count else (0.0, 0.0)
-        if not (isfinite(total) and -LARGEST <= ends[0] <= ends[1] <= LARGEST):
+        finite = isfinite(total) and -LARGEST <= ends[0] <= ends[1] <= LARGEST
+        if digest[:3] != bytes((2 if count > 1 else 1, *_NATIVE)):
+            raise ValueError("the t-digest is not in DataSketches' own format")
+        if not finite or (count > 1 and not _is_finite(digest)):
             raise ValueError("the t-digest holds values that are not finite")
         self.count = count
         self.total = total
         self._k = built.k
-        self._exact = self._counted(digest) if count > 1 else dict.fromkeys(ends[:count], 1)
+        self._exact = _counted(digest, count, ends) if count > 1 else dict.fromkeys(ends[:count], 1)
         return self
 
-    @staticmethod
-    def _counted(data: bytes) -> dict[float, int] | None:
-        """The values of an encoded digest, if it says that they were counted one by one."""
-        if data[_FREE_AT] != _EXACT:
-            return None
-        kept = np.frombuffer(data, _CENTROID, _HEADER.unpack_from(data)[6], _HEADER.size)
-        found: dict[float, int] = {}
-        for value, count in kept.tolist():
-            found[value] = found.get(value, 0) + count
-        return found if len(found) <= _DISTINCT else None
+
+def _is_finite(data: bytes) -> bool:
+    """Whether all that an encoded digest of several numbers holds between its ends is finite."""
+    header = _HEADER.unpack_from(data)
+    kept = np.frombuffer(data, _CENTROID, header[6], _HEADER.size)
+    buffered = np.frombuffer(data, "<f4", header[7], _HEADER.size + kept.nbytes)
+    return bool(np.isfinite(kept["mean"]).all() and np.isfinite(buffered).all())
+
+
+def _counted(data: bytes, total: int, ends: tuple[float, float]) -> dict[float, int] | None:
+    """The values of an encoded digest, if it says that they were counted one by one and that can be.
+
+    Whoever else sets the mark may keep values in the buffer, or centroids that are no values: that is a
+    digest like any other.
+    """
+    if data[_FREE_AT] != _EXACT:
+        return None
+    kept = np.frombuffer(data, _CENTROID, _HEADER.unpack_from(data)[6], _HEADER.size)
+    found: dict[float, int] = {}
+    for value, count in kept.tolist():
+        found[value] = found.get(value, 0) + count
+    if not 0 < len(found) <= _DISTINCT or sum(found.values()) != total or 0 in found.values():
+        return None
+    return found if (min(found), max(found)) == ends else None
 
 
 def cap_label(label: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import datasketches
 import numpy as np
 import pytest
@@ -91,6 +93,48 @@ def test_a_digest_that_holds_values_that_are_not_finite_is_refused() -> None:
     poisoned = d.encode().replace(np.float32(1.0).tobytes(), np.float32(np.inf).tobytes())
     with pytest.raises(ValueError, match="not finite"):
         Distribution.decode(1, 1.0, poisoned)
+
+
+def digest(*centroids: tuple[float, int], buffered: tuple[float, ...] = (), exact: int = 1) -> bytes:
+    """A digest between 0 and 4 in DataSketches' format, sound or not, that may say it was counted."""
+    head = struct.pack("<BBBHBHIIff", 2, 1, 20, 100, 0, exact, len(centroids), len(buffered), 0.0, 4.0)
+    kept = b"".join(struct.pack("<fI", *centroid) for centroid in centroids)
+    return head + kept + struct.pack(f"<{len(buffered)}f", *buffered)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        digest(buffered=(0.0, 1.0, 2.0, 3.0, 4.0)),
+        digest((2.0, 3), buffered=(0.0, 4.0)),
+        digest((1.0, 2), (2.0, 3)),
+        digest((0.0, 0), (2.0, 4), (4.0, 1)),
+    ],
+    ids=["all in the buffer", "some in the buffer", "other ends", "none of a value"],
+)
+def test_a_digest_that_is_wrongly_said_to_be_counted_is_one_like_any_other(data: bytes) -> None:
+    d = Distribution.decode(5, 10.0, data)
+    assert not d.exact
+    d.merge(d.copy())
+    again = Distribution.decode(d.count, d.total, d.encode())
+    assert (again.count, again.low, again.high) == (10, 0.0, 4.0)
+    assert d.centroids()[1].sum() == 10
+
+
+@pytest.mark.parametrize("exact", [0, 1])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_digest_is_refused_for_a_value_between_its_ends_that_is_not_finite(bad: float, exact: int) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        Distribution.decode(5, 10.0, digest((0.0, 1), (bad, 3), (4.0, 1), exact=exact))
+    with pytest.raises(ValueError, match="not finite"):
+        Distribution.decode(3, 10.0, digest((0.0, 1), (4.0, 1), buffered=(bad,), exact=exact))
+
+
+def test_a_digest_in_the_format_of_another_library_is_refused() -> None:
+    verbose = struct.pack(">IdddIdd", 1, 1.0, 2.0, 100.0, 2, 1.0, 1.0) + struct.pack(">dd", 1.0, 2.0)
+    assert datasketches.tdigest_float.deserialize(verbose).get_total_weight() == 2
+    with pytest.raises(ValueError, match="own format"):
+        Distribution.decode(2, 3.0, verbose)
 
 
 def test_the_cumulative_distribution_rises_to_one() -> None:
