@@ -197,7 +197,7 @@ class SeriesBank:
             "expected_alarms": self.expected_alarms,
             "points": list(self._points),
             "held": sorted(self._held),
-            "detectors": [copy.deepcopy(vars(detector)) for detector in self._detectors],
+            "detectors": [_plain(vars(detector)) for detector in self._detectors],
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -212,3 +212,14 @@ class SeriesBank:
                 vars(detector).update(copy.deepcopy(state))
             self._points, self._held = list(snapshot["points"]), set(snapshot["held"])
             self._share, self.expected_alarms = float(snapshot["share"]), float(snapshot["expected_alarms"])
+
+
+def _plain(value: Any) -> Any:
+    """A copy of types that MessagePack knows: a detector that somebody wrote may hold numpy's numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _plain(value.tolist())
+    return value

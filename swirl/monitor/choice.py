@@ -19,6 +19,9 @@ __all__ = ["Choice"]
 _ALONE = {"version_contrast": "contrast", "cardinality": "cardinality"}
 """Series with a law of their own, which no other detector knows."""
 
+_MOST = 16
+"""Detectors that a stage may name."""
+
 _BESIDE = {"counter_level": ("flatline", "spread")}
 """Series that are judged by more than others of their kind."""
 
@@ -45,7 +48,7 @@ class Choice:
 
     def define(self, definition: Definition) -> bool:
         """Take over what the stages want; whether it is something new."""
-        wanted = {stage.name: stage.detectors for stage in definition.stages if stage.detectors}
+        wanted = {stage.name: stage.detectors[:_MOST] for stage in definition.stages if stage.detectors}
         if wanted == self._wanted:
             return False
         self._wanted = wanted

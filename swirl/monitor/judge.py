@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from math import fsum, isfinite, isnan
+from math import fsum, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,9 @@ class Judge:
         """Series whose reference is not their baseline any more."""
         self._last: dict[Kind, Points] = {}
         self._refreshed_at = 0
+        self._share = alarms_per_window(false_alarms_a_week, 1, window_ms)
+        self._postponed: set[SeriesKey] = set()
+        """Series in an incident that shall be judged by other detectors when it is over."""
         self.held: set[SeriesKey] = set()
         self.alarms: list[Anomaly] = []
         self.loud: set[SeriesKey] = set()
@@ -89,10 +92,17 @@ class Judge:
     def define(self, definition: Definition) -> None:
         """Take over which detectors and which baselines the stages want."""
         self._references, self.unreadable = references(definition)
+        for key in [key for key in self._referred if key not in self._references]:
+            self._forget_reference(key)
         if self._choice.define(definition):
             for kind, seated in self._seated.items():
                 for row in range(seated):
-                    self._seat(kind, row)
+                    # Who is in an incident is judged to its end by those who know what was normal.
+                    if self.table.keys[kind][row] in self.held:
+                        self._postponed.add(self.table.keys[kind][row])
+                    else:
+                        self._seat(kind, row)
+                self._seats[kind] = [seat for seat in self._seats[kind] if seat.size]
         for key in self._references:
             if key in self.table and self.table.row(key) < self._seated[self.table.kind(key)]:
                 self._refer(key)
@@ -104,14 +114,24 @@ class Judge:
         seats = self._seats[kind]
         for detector in wanted:
             if not any(seat.detector == detector for seat in seats):
-                seats.append(Seat(detector, kind))
+                seats.append(Seat(detector, kind, self._renew))
         for seat in seats:
-            if seat.detector in wanted:
+            if seat.detector not in wanted:
+                if row in seat:
+                    seat.dismiss(row)
+            elif row not in seat:
                 seat.admit(row)
-                if key in self.held:
-                    seat.bank.hold(seat.places([row]))
-            elif row in seat:
-                seat.dismiss(row)
+                if self._is_referred(key):
+                    seat.refer(row, self._references[key].sample)
+
+    def _renew(self, seat: Seat) -> None:
+        """Tell a bank that has begun anew what the one before it was told."""
+        keys = self.table.keys[seat.kind]
+        for row in seat.rows:
+            if self._is_referred(keys[row]):
+                seat.refer(row, self._references[keys[row]].sample)
+        seat.hold([row for row in seat.rows if keys[row] in self.held])
+        seat.refresh(self._share)
 
     def _seat_newcomers(self, kind: Kind, points: Points) -> None:
         for row in range(self._seated[kind], len(self.table.keys[kind])):
@@ -123,18 +143,35 @@ class Judge:
             if key in self._references:
                 self._refer(key)
 
+    # -- baselines that were given
+
+    def _is_referred(self, key: SeriesKey) -> bool:
+        """Whether its baseline is the one that was given."""
+        return key in self._references and key in self._referred and key not in self._outlived
+
     def _refer(self, key: SeriesKey) -> None:
         """Hand the baseline of a series over, once."""
         reference = self._references[key]
         known = key in self._referred
         if known and self._referred[key] == reference.digest:
             return
+        if known:
+            self._forget_reference(key)
         self._referred[key] = reference.digest
-        self._outlived.discard(key)
         row = self.table.row(key)
         for seat in self._seats[self.table.kind(key)]:
             if row in seat:
-                seat.refer(row, reference.sample, instead=known)
+                seat.refer(row, reference.sample)
+
+    def _forget_reference(self, key: SeriesKey) -> None:
+        """Its baseline is learnt again, or another one is given."""
+        del self._referred[key]
+        self._outlived.discard(key)
+        if key in self.table:
+            row = self.table.row(key)
+            for seat in self._seats[self.table.kind(key)]:
+                seat.release([row], adopt=True)
+                seat.hold([row] if key in self.held else [])
 
     @property
     def unknown_detectors(self) -> tuple[str, ...]:
@@ -242,33 +279,34 @@ class Judge:
         fresh = {key for key in keys if key in self.table} - self.held
         self.held |= fresh
         for seat, rows in self._rows(fresh):
-            seat.bank.hold(rows)
+            seat.hold(rows)
 
     def release(self, keys: Iterable[SeriesKey], *, adopt: bool, chance: bool) -> None:
         """The incident is over; see :meth:`swirl.detector.Bank.release`."""
         over = set(keys) & self.held
         self.held -= over
         for seat, rows in self._rows(over):
-            seat.bank.release(rows, adopt=adopt, chance=chance)
+            seat.release(rows, adopt=adopt, chance=chance)
+        for key in sorted(over & self._postponed):
+            self._seat(self.table.kind(key), self.table.row(key))
+        self._postponed -= over
         if adopt:
             # What was given as the baseline is not the new normal; it counts again when another is given.
             self._outlived |= over & self._referred.keys()
 
-    def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Seat, NDArray[np.intp]]]:
+    def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Seat, list[int]]]:
         for kind, seats in self._seats.items():
             rows = [self.table.row(key) for key in sorted(keys) if self.table.kind(key) is kind]
             for seat in seats if rows else ():
-                places = seat.places(rows)
-                if places.size:
-                    yield seat, places
+                yield seat, rows
 
     def refresh(self) -> None:
         """Set all thresholds anew. All that may raise an alarm shares the pipeline's budget evenly."""
         self._refreshed_at = max(len(self.table), 1)
         seats = [seat for seat in chain.from_iterable(self._seats.values()) if seat.size]
-        share = alarms_per_window(self._a_week, sum(seat.size for seat in seats), self._window_ms)
+        self._share = alarms_per_window(self._a_week, sum(seat.size for seat in seats), self._window_ms)
         for seat in seats:
-            seat.bank.refresh(share)
+            seat.refresh(self._share)
 
     @property
     def expected_alarms(self) -> float:
@@ -284,9 +322,8 @@ class Judge:
             return found
         keys = self.table.keys[Kind.DISTRIBUTION]
         for seat in self._seats[Kind.DISTRIBUTION]:
-            z = getattr(seat.bank, "z", None)
-            for row in seat.rows if z is not None else ():
-                value = float(np.asarray(z)[seat.places([row])[0]])
+            for row in seat.rows:
+                value = seat.deviate(row)
                 if keys[row].metric == "drift" and not isnan(value):
                     found.setdefault(keys[row].stage, {})[keys[row].label] = value
         return found
@@ -296,11 +333,11 @@ class Judge:
         found: dict[str, tuple[float, float]] = {}
         for row, key in enumerate(self.table.keys[Kind.RATE][: self._seated[Kind.RATE]]):
             for seat in self._seats[Kind.RATE]:
-                forecast = getattr(seat.bank, "forecast", None)
-                if forecast is not None and row in seat and key.stage not in found:
-                    expected, sd = forecast(seat.places([row]), start_ms, self._window_ms)
-                    if isfinite(expected[0]) and isfinite(sd[0]):
-                        found[key.stage] = float(expected[0]), float(sd[0])
+                expected, sd = nan, nan
+                if row in seat and key.stage not in found:
+                    expected, sd = seat.forecast(row, start_ms, self._window_ms)
+                if isfinite(expected) and isfinite(sd):
+                    found[key.stage] = expected, sd
         return found
 
     def moved(self) -> dict[str, dict[str, list[tuple[str, float, float]]]]:
@@ -311,12 +348,9 @@ class Judge:
                 continue
             row = self.table.row(key)
             for seat in self._seats[Kind.DISTRIBUTION]:
-                moved = getattr(seat.bank, "moved", None)
-                if moved is not None and row in seat:
-                    told = moved(int(seat.places([row])[0]))
-                    found.setdefault(key.stage, {})[key.label] = [
-                        (str(w), float(a), float(b)) for w, a, b in told
-                    ]
+                told = seat.moved(row) if row in seat else []
+                if told:
+                    found.setdefault(key.stage, {})[key.label] = told
         return found
 
     # -- state
@@ -334,6 +368,8 @@ class Judge:
             "referred": [[list(key), digest] for key, digest in self._referred.items()],
             "outlived": [list(key) for key in sorted(self._outlived)],
             "held": [list(key) for key in sorted(self.held)],
+            "postponed": [list(key) for key in sorted(self._postponed)],
+            "share": self._share,
             "refreshed": self._refreshed_at,
         }
 
@@ -358,6 +394,8 @@ class Judge:
         self.held = {key for held in data["held"] if (key := SeriesKey(*held)) in self.table}
         for name, seats in data["seats"]:
             self._restore_seats(Kind(name), seats)
+        self._postponed = {SeriesKey(*key) for key in data["postponed"]} & self.held
+        self._share = float(data["share"])
         self._refreshed_at = data["refreshed"]
 
     def _restore_seats(self, kind: Kind, saved: Sequence[Mapping[str, Any]]) -> None:
@@ -365,13 +403,28 @@ class Judge:
         waiting = list(self._choice.all_of(kind))
         self._seats[kind] = []
         for state in saved:
-            found = next((d for d in waiting if d.name == state["name"]), None)
+            found = _configured_alike(state, waiting, saved)
             if found is not None:
                 waiting.remove(found)
-                self._seats[kind].append(Seat(found, kind, state))
+                seat = Seat(found, kind, self._renew, state)
+                for row in seat.rows:
+                    if row >= len(self.table.keys[kind]):
+                        seat.dismiss(row)
+                self._seats[kind].append(seat)
         if len(self._seats[kind]) < len(saved) or waiting:
             for row in range(self._seated[kind]):
-                self._seat(kind, row)
+                if self.table.keys[kind][row] not in self.held:
+                    self._seat(kind, row)
+
+
+def _configured_alike(
+    state: Mapping[str, Any], waiting: Sequence[Detector], saved: Sequence[Mapping[str, Any]]
+) -> Detector | None:
+    """The detector whose state it is: of the same options, or the only one of its name."""
+    exact = [d for d in waiting if repr(d) == state["configuration"]]
+    named = [d for d in waiting if d.name == state["name"]]
+    alone = len(named) == 1 and sum(other["name"] == state["name"] for other in saved) == 1
+    return exact[0] if exact else named[0] if alone else None
 
 
 def _as_seen(

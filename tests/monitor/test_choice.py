@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import numpy as np
 import pytest
 
 import swirl
 from swirl.detector import Kind, Points, Rows, Scores, detectors
 from swirl.effect import SeriesKey
-from swirl.frame import Definition, DetectorDefinition, StageDefinition
+from swirl.frame import Definition, DetectorDefinition, ReferenceDefinition, StageDefinition
+from swirl.monitor import default_detectors
 from swirl.monitor.choice import Choice
 from swirl.monitor.judge import Judge
 from swirl.monitor.seats import combined, select
 from swirl.scalar import Point, SeriesBank
 from swirl.series import Measured, SeriesTable
+from swirl.settings import MonitorSettings
 from swirl.testing import Harness
 
 if TYPE_CHECKING:
@@ -205,3 +208,123 @@ def test_the_contrast_of_versions_has_a_detector_that_knows_its_law() -> None:
     choice = Choice(DEFAULTS, 17)
     found = choice.of("check", "version_contrast", Kind.LEVEL, labels=False)
     assert [detector.name for detector in found] == ["contrast"]
+
+
+def test_two_configurations_of_one_detector_find_their_own_states_after_a_restart() -> None:
+    up = wants(DetectorDefinition("change", {"sides": "up"}))
+    found = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    found.define(up)
+    for number in range(80):
+        window(found, number, 5.0 + 0.01 * (number % 7), 7.0 + 0.01 * (number % 5))
+    again = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    again.restore(found.snapshot(), up)
+    assert window(again, 80, 5.3, 7.2) == window(found, 80, 5.3, 7.2)
+    assert again.snapshot() == found.snapshot()
+
+
+def test_fewer_series_after_a_restart_are_judged_on() -> None:
+    found = judge()
+    for number in range(10):
+        window(found, number, 5.0, 7.0, 9.0)
+    fewer = Judge(DEFAULTS, SeriesTable(2), 10.0, 60_000)
+    fewer.restore(found.snapshot())
+    assert set(window(fewer, 10, 5.0, 7.0, 9.0)) == {TIME, SeriesKey("other", "latency_p95")}
+
+
+def test_a_series_in_an_incident_keeps_its_detectors_until_the_incident_is_over() -> None:
+    found = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        window(found, number, float(np.exp(rng.normal(0, 0.1))), 7.0)
+    found.hold([TIME])
+    found.define(wants(DetectorDefinition("level")))
+    again = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    again.restore(found.snapshot(), wants(DetectorDefinition("level")))
+    for one in (found, again):
+        for number in range(200, 210):
+            window(one, number, 50.0, 7.0)
+        assert TIME in one.loud
+        one.release([TIME], adopt=False, chance=False)
+        judges = [s.detector.name for s in one._seats[Kind.POSITIVE] if one.table.row(TIME) in s]
+        assert judges == ["level"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("novelty", {"threshold": "x"}), ("drift", {"statistic": "odd"}), ("change", {"sides": "sideways"})],
+)
+def test_options_that_a_detector_cannot_take_are_told_and_the_defaults_judge(
+    name: str, options: dict[str, Any]
+) -> None:
+    choice = Choice(DEFAULTS, 17)
+    choice.define(wants(DetectorDefinition(name, options)))
+    assert choice.unknown == (name,)
+
+
+def test_a_stage_may_name_sixteen_detectors() -> None:
+    choice = Choice(DEFAULTS, 17)
+    choice.define(wants(*(DetectorDefinition("change", {"warm_up": 10 + n}) for n in range(100))))
+    assert len(choice.of("check", "latency_p95", Kind.POSITIVE, labels=False)) == 16
+
+
+def test_numbers_of_numpy_in_a_detector_do_not_keep_a_monitor_from_being_saved() -> None:
+    found = judge()
+    for number in range(5):
+        window(found, number, 5.0)
+    (seat,) = found._seats[Kind.POSITIVE]
+    seat.bank._detectors[0].highest = np.float64(5.0)  # type: ignore[attr-defined] # a bank of the test's
+    assert msgspec.msgpack.encode(found.snapshot())
+
+
+def test_a_bank_that_begins_anew_in_an_incident_is_held_on() -> None:
+    found = judge()
+    for number in range(100):
+        window(found, number, 5.0)
+    found.hold([TIME])
+    window(found, 100, 13.0)
+    for number in range(101, 200):
+        window(found, number, 5.0)
+    window(found, 200, 500.0)
+    assert (found.failures, found.alarms) == ({"highest": 1}, [])
+
+
+def test_a_detector_that_nobody_wants_any_more_is_let_go() -> None:
+    found = judge()
+    for number in range(20):
+        window(found, number, 5.0, 7.0)
+        found.define(wants(DetectorDefinition("change", {"warm_up": 10 + number})))
+    assert len(found._seats[Kind.POSITIVE]) == 2
+
+
+class Referred(SeriesBank):
+    """Notes what it is told of baselines."""
+
+    told: ClassVar[list[tuple[str, int]]] = []
+
+    def refer(self, row: int, sample: object) -> None:
+        self.told.append(("refer", row))
+
+    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
+        self.told.extend(("adopt", row) for row in rows.tolist() if adopt)
+
+
+@dataclass(frozen=True)
+class ReferredDetector(HighestDetector):
+    name: ClassVar[str] = "referred"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.DISTRIBUTION})
+
+    def build(self, kind: Kind, resume: dict[str, Any] | None = None) -> SeriesBank:
+        return Referred(kind, Highest, self.warm_up)
+
+
+def test_a_reference_is_handed_over_once_and_what_was_learnt_from_it_goes_with_it() -> None:
+    key = SeriesKey("check", "drift", "colour")
+    found = Judge({Kind.DISTRIBUTION: (ReferredDetector(),)}, SeriesTable(10), 10.0, 60_000)
+    given = ReferenceDefinition("check", {"feature:colour": {"red": 5}})
+    other = ReferenceDefinition("check", {"feature:colour": {"blue": 5}})
+    Referred.told.clear()
+    for references in ((given,), (given,), (other,), ()):
+        found.define(Definition((StageDefinition("check"),), references=references))
+        measured = [Measured(key, Kind.DISTRIBUTION, float("nan"), 1.0, {"red": 5})]
+        list(found.judge(measured, 0, 60_000, whole=True))
+    assert Referred.told == [("refer", 0), ("adopt", 0), ("refer", 0), ("adopt", 0)]
