@@ -27,6 +27,9 @@ __all__ = ["OVERFLOW", "Categories", "Distribution", "cap_label"]
 OVERFLOW = "(other)"
 """The label under which everything beyond the cap is counted."""
 
+MOST_COUNTED = 1 << 62
+"""Counts rise no further: absurd ones must not pass what fits the 64 bits that a snapshot has for them."""
+
 LABEL_LENGTH = 80
 LARGEST = 3.4e38
 """Beyond this a number does not fit the digest's 32-bit floats."""
@@ -312,9 +315,7 @@ class Categories:
         """Add counts by label. Labels are taken as they are: :func:`cap_label` them where they arise."""
         mine = self.counts
         for label, count in counts.items() if hasattr(counts, "items") else counts:
-            if label in mine:
-                mine[label] += count
-            elif len(mine) - (OVERFLOW in mine) < self.cap and label != OVERFLOW:
-                mine[label] = count
-            else:
-                mine[OVERFLOW] = mine.get(OVERFLOW, 0) + count
+            kept = label
+            if label not in mine and (len(mine) - (OVERFLOW in mine) >= self.cap or label == OVERFLOW):
+                kept = OVERFLOW
+            mine[kept] = min(mine.get(kept, 0) + count, MOST_COUNTED)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from swirl.sketch import Categories, Distribution
+from swirl.sketch import MOST_COUNTED, Categories, Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -157,7 +157,7 @@ class Tally:
         """Merge a slice; returns how many of its distributions were unreadable and left out."""
         counters = self.counters
         for name, count in piece.counters.items():
-            counters[name] = counters.get(name, 0) + count
+            counters[name] = min(counters.get(name, 0) + count, MOST_COUNTED)
         for name, counts in piece.categories.items():
             known = self.categories.get(name)
             if known is None:

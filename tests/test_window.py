@@ -192,3 +192,12 @@ def test_categories_beyond_the_cap_are_counted_together() -> None:
     c.add({str(i): 1 for i in range(10)})
     c.add({"0": 5, "11": 2})
     assert c.counts == {"0": 6, "1": 1, "2": 1, OVERFLOW: 9}
+
+
+def test_absurd_counts_stay_within_what_a_snapshot_can_hold() -> None:
+    tally = Tally()
+    for _ in range(3_000):
+        tally.add(Slice("s", "", 0, {"records": 2**53 - 1}, {"label": {"a": 2**53 - 1, OVERFLOW: 2**53 - 1}}))
+    assert tally.count("records") == 2**62
+    assert tally.labels("label") == {"a": 2**62, OVERFLOW: 2**62}
+    msgspec.msgpack.encode(tally.snapshot())

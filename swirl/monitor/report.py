@@ -11,7 +11,7 @@ import numpy as np
 from swirl.detector import Kind
 from swirl.effect import COLUMNS, SeriesKey, State, Totals, WindowClosed
 from swirl.series import merged_distribution, show
-from swirl.sketch import OVERFLOW
+from swirl.sketch import MOST_COUNTED, OVERFLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -156,21 +156,21 @@ class RunningTotals:
         counters = piece.counters
         for name, count in counters.items():
             if name in _COUNTED:
-                setattr(total, name, getattr(total, name) + int(count))
+                setattr(total, name, min(getattr(total, name) + int(count), MOST_COUNTED))
         for name, counts in piece.categories.items():
             if name in _KEPT:
                 self._count(getattr(total, _KEPT[name]), counts)
         latency = piece.distributions.get("latency")
         if latency is not None and isfinite(latency.total):
-            total.latency_seconds += latency.total
+            total.latency_seconds = min(total.latency_seconds + latency.total, float(MOST_COUNTED))
 
     def _count(self, kept: dict[str, int], counts: Mapping[str, int]) -> None:
         for label, count in counts.items():
             if label not in kept and len(kept) >= _LABELS:
                 label = OVERFLOW  # noqa: PLW2901 - the label under which it is counted
             if label == OVERFLOW:
-                self.overflowed += count
-            kept[label] = kept.get(label, 0) + count
+                self.overflowed = min(self.overflowed + count, MOST_COUNTED)
+            kept[label] = min(kept.get(label, 0) + count, MOST_COUNTED)
 
     def copy(self) -> dict[str, dict[str, Totals]]:
         """As they are now; later additions do not change it."""

@@ -113,3 +113,22 @@ def test_no_frame_that_makes_no_sense_comes_out_as_an_exception(seed: int) -> No
     resumed = Monitor(SETTINGS)
     resumed.restore(monitor.snapshot())
     assert resumed.snapshot() == monitor.snapshot()
+
+
+@pytest.mark.parametrize("others", [0, 201])
+def test_counts_that_add_up_to_more_than_64_bits_leave_a_state_that_can_be_kept(others: int) -> None:
+    monitor, most = Monitor(SETTINGS), 2**53 - 1
+    definition = Definition((StageDefinition("s"),))
+    counters: dict[str, float] = {"records": most, "out": most}
+    first = {"label": dict.fromkeys(map(str, range(others)), 1)}
+    for number in range(9):
+        at_ms = START + number * 1_000
+        parts = [Slice("s", f"{i % 2}", at_ms, counters, {"label": {"x": most}}) for i in range(2_500)]
+        parts = [Slice("s", v, at_ms, {}, first) for v in "01"] + parts
+        covers, key = (at_ms, at_ms + 1_000), definition_hash(definition)
+        frame = Frame("p", b"e" * 16, number + 1, 0, covers, key, definition, tuple(parts))
+        for effect in monitor.apply(number, at_ms + 1_000, encode(frame)):
+            assert msgspec.msgpack.encode(effect)
+    resumed = Monitor(SETTINGS)
+    resumed.restore(monitor.snapshot())
+    assert resumed.snapshot() == monitor.snapshot()
