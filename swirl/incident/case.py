@@ -71,6 +71,7 @@ class Case(msgspec.Struct):
 
     ``suspected``: nothing is told yet. ``excused``: it is traffic, and goes on. ``open``: people know.
     ``said`` holds by stage what is told whatever the diagnosis makes of it; see :class:`Anomaly`.
+    ``excused`` is the traffic that went on when this began, with the series that are its own.
     """
 
     since_ms: int
@@ -91,6 +92,15 @@ class Case(msgspec.Struct):
     said: dict[str, tuple[str, str]] = {}
     cost: Cost = msgspec.field(default_factory=Cost)
     segment: str = ""
+    excused: Case | None = None
+
+    def excuse(self) -> None:
+        """It is traffic too: one with that which was excused before."""
+        self.phase, self.calm = "excused", 0
+        if self.excused is not None:
+            self.keys = sorted({*self.keys, *self.excused.keys})
+            self.held = sorted({*self.held, *self.excused.held})
+            self.excused = None
 
 
 class State(msgspec.Struct):
@@ -155,6 +165,11 @@ class Present(NamedTuple):
             return sum(window.start_ms >= case.onset_ms for window in self.history.windows)
         return (self.end_ms - case.onset_ms) // self.history.window_ms
 
+    def fresh(self, case: Case) -> list[Anomaly]:
+        """Alarms of series that are neither in the case nor excused beside it."""
+        known = {*case.keys, *(case.excused.keys if case.excused is not None else ())}
+        return [a for a in self.anomalies if a.key not in known]
+
     def loud_of(self, case: Case) -> list[SeriesKey]:
         """Series of the case that are far from normal now."""
         alarmed = {a.key for a in self.anomalies}
@@ -200,9 +215,8 @@ def joined(anomalies: Sequence[Anomaly], more: Sequence[Anomaly]) -> list[Anomal
 
 def take_in(case: Case, present: Present) -> list[SeriesKey]:
     """Let the anomalies join; returns the keys that are new."""
-    known = set(case.keys)
-    fresh = [a.key for a in present.anomalies if a.key not in known]
-    case.keys = sorted(known | set(fresh))
+    fresh = [a.key for a in present.fresh(case)]
+    case.keys = sorted({*case.keys, *fresh})
     case.said.update((a.key.stage, a.said) for a in present.anomalies if a.said[0])
     return fresh
 

@@ -166,7 +166,7 @@ class Incidents:
             return (yield from self._step(case, present))
         case.loud_end_ms = present.window.start_ms
         over = self._resolve(case, present, case.incident)
-        step = yield from self._step(None, present)
+        step = yield from self._step(self._state.case, present)
         return step._replace(
             changes=[*over.changes, *step.changes],
             release=over.release | step.release,
@@ -179,9 +179,9 @@ class Incidents:
             if not present.anomalies:
                 return Step([])
             case = yield from self._suspect(present)
+        elif case.phase == "excused" and (new := present.fresh(case)):
+            case = yield from self._suspect(present._replace(anomalies=new))
         fresh = take_in(case, present)
-        if case.phase == "excused" and any(k in fresh for k in (a.key for a in present.anomalies)):
-            yield from self._suspect_again(case, present)
         before = set(case.held)
         held = before | {k for k in fresh if k.metric not in (EMITTERS, RUN)}
         case.held = sorted(held)
@@ -191,19 +191,15 @@ class Incidents:
             step = self._excuse(case, present)
         else:
             step = yield from self._follow(case, present, fresh)
-        if self._state.case is not None and case.phase != "excused":
+        if self._state.case is case and case.phase != "excused":
             mark(history, case.since_ms, normal=False)
         return step._replace(hold=frozenset(held - before) - step.release)
 
     def _suspect(self, present: Present) -> Generator[None, None, Case]:
+        """Something new happens, perhaps while traffic is excused, which then stays so."""
         since, onset = yield from self._begin(present)
-        case = self._state.case = Case(since, onset)
+        case = self._state.case = Case(since, onset, excused=self._state.case)
         return case
-
-    def _suspect_again(self, case: Case, present: Present) -> Generator[None, None, None]:
-        """Something new happens while traffic is excused."""
-        case.since_ms, case.onset_ms = yield from self._begin(present)
-        case.phase, case.seen, case.calm = "suspected", 0, 0
 
     def _begin(self, present: Present) -> Generator[None, None, tuple[int, int]]:
         """When it began: as the loudest alarm says, within bounds, and where that series really left."""
@@ -265,7 +261,7 @@ class Incidents:
         """Chance is dropped; traffic that goes on is excused for as long as it lasts."""
         mark(present.history, case.since_ms, normal=True)
         if diagnosis.benign - diagnosis.chance >= _BENIGN and present.loud_of(case):
-            case.phase, case.calm = "excused", 0
+            case.excuse()
             return Step([])
         acts.spend(self._state, present.end_ms)
         return self._drop(case, chance=True)
@@ -280,7 +276,7 @@ class Incidents:
         return self._drop(case) if case.calm >= _CALMED else Step([])
 
     def _drop(self, case: Case, *, adopt: bool = False, chance: bool = False) -> Step:
-        self._state.case = None
+        self._state.case = case.excused
         return Step([], release=frozenset(case.held), adopt=adopt, chance=chance)
 
     def _told(self, diagnosis: Diagnosis, case: Case, present: Present) -> Generator[None, None, Told]:
@@ -474,7 +470,7 @@ class Incidents:
         return acts.spent(self._state, now_ms)
 
     def _end(self, case: Case, present: Present, incident: Incident, reply: str, *, adopt: bool) -> Step:
-        self._state.case = None
+        self._state.case = case.excused
         self._state.ended_ms = case.loud_end_ms
         blind = case.cause in ("blind", "stage_down")
         incident = msgspec.structs.replace(

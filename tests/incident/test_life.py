@@ -84,7 +84,7 @@ def test_an_unsure_cause_is_not_named_but_the_stage_is(opinions: list[Change]) -
     assert ads.last.title == "ingest: cause unknown"
     assert ads.last.preliminary is True
     assert ads.last.severity == "degraded"
-    assert "The cause is open: data pipeline broken 99.6 %" in ads.last.sentence
+    assert "The cause is open: data pipeline broken 99.4 %" in ads.last.sentence
     assert ads.verdicts[-1].state == "degraded"
 
 
@@ -233,6 +233,50 @@ def test_a_fault_during_excused_traffic_is_an_incident_of_its_own(opinions: list
     assert ads.transitions() == ["opened"]
     assert ads.last.onset_ms == ads.history.windows[-1].start_ms
     assert ads.held == {RECORDS, INVALID}
+
+
+def test_a_fault_during_excused_traffic_ends_without_it_and_the_traffic_stays_excused(
+    opinions: list[Change],
+) -> None:
+    opinions.append(traffic)
+    ads = warm()
+    ads.pass_by(8, Second(factor=3), (RECORDS,))
+    opinions[:] = [sure(0.9)]
+    ads.pass_by(3, Second(factor=3, broken=0.8), (RECORDS, INVALID))
+    ads.pass_by(7, Second(factor=3), (RECORDS,))
+    assert ads.transitions() == ["opened"]
+    step = ads.second(Second(factor=3), (RECORDS,))
+    assert ads.transitions() == ["opened", "resolved"]
+    assert step.release == {INVALID}
+    ads.incidents = Incidents("ads", SETTINGS, ads.incidents.snapshot())
+    ads.pass_by(30, Second(factor=3), (RECORDS,))
+    assert ads.transitions() == ["opened", "resolved"]
+    assert (ads.held, ads.incidents.watching) == ({RECORDS}, False)
+    assert all(w.normal for w in ads.history.windows[-30:])
+    ads.pass_by(2)
+    assert ads.held == set()
+
+
+def test_chance_during_excused_traffic_does_not_make_the_traffic_chance(opinions: list[Change]) -> None:
+    opinions.append(traffic)
+    ads = warm()
+    ads.pass_by(8, Second(factor=3), (RECORDS,))
+    opinions[:] = [chance]
+    ads.pass_by(5, Second(factor=3), (RECORDS, INVALID))
+    assert ads.steps[-1].release == {INVALID}
+    assert ads.steps[-1].chance is True
+    assert (ads.held, ads.incidents.watching) == ({RECORDS}, False)
+
+
+def test_more_traffic_during_excused_traffic_is_excused_with_it(opinions: list[Change]) -> None:
+    opinions.append(traffic)
+    ads = warm()
+    ads.pass_by(8, Second(factor=3), (RECORDS,))
+    ads.pass_by(8, Second(factor=3), (RECORDS, CLICKS))
+    assert (ads.held, ads.incidents.watching) == ({RECORDS, CLICKS}, False)
+    ads.pass_by(1)
+    assert ads.second(Second()).release == {RECORDS, CLICKS}
+    assert ads.changes == []
 
 
 def test_traffic_that_stays_for_720_windows_is_adopted(opinions: list[Change]) -> None:
