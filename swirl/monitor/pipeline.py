@@ -312,7 +312,8 @@ class PipelineMonitor:
             keys=tuple(columns.keys),
             numbers=columns.numbers.tobytes(),
             states=columns.states.tobytes(),
-            definition=self._definition,
+            # Sinks have no use for baselines, and these are a hundred times the rest.
+            definition=msgspec.structs.replace(self._definition, references=()),
             versions={
                 s.name: by_records(now, s.name) for s in self._definition.stages if s.name in now.stages
             },

@@ -417,7 +417,7 @@ class Emitter:
             run_ms=self._run_ms,
             run_id=self.runs.identity if self.runs is not None and self._run_ms else "",
         )
-        packs = pack(slices)
+        packs = pack(slices, 0 if definition is None else len(msgspec.msgpack.encode(definition)))
         for i, part in enumerate(packs):
             last = i == len(packs) - 1
             self._sequence += 1

@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 __all__ = ["pack"]
 
 _ROOM = MAX_BYTES * 9 // 10
-"""The rest is for the header and the definition."""
+"""The rest is for the header."""
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-def pack(slices: Sequence[Slice], room: int = _ROOM) -> list[list[Slice]]:
+def pack(slices: Sequence[Slice], taken: int = 0, room: int = _ROOM) -> list[list[Slice]]:
     """Share slices out over frames, in order; at least one frame, though it be empty.
 
     Args:
         slices: of one flush.
-        room: bytes that the slices of a frame may take.
+        taken: bytes that the definition takes of the first frame.
+        room: bytes that the slices of a frame and the definition may take.
     """
     packs: list[list[Slice]] = [[]]
-    filled = 0
+    filled = taken
     waiting = list(reversed(slices))
     while waiting:
         piece = waiting.pop()
@@ -35,7 +36,7 @@ def pack(slices: Sequence[Slice], room: int = _ROOM) -> list[list[Slice]]:
         if size > room and (halves := _halve(piece)):
             waiting.extend(reversed(halves))
             continue
-        if filled + size > room and packs[-1]:
+        if filled and filled + size > room:
             packs.append([])
             filled = 0
         packs[-1].append(piece)

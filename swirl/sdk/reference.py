@@ -27,6 +27,8 @@ __all__ = ["Reference"]
 _K = 200
 _LABELS = 50
 _FEATURES = 200
+MOST_BYTES = 400_000
+"""Of all references of one pipeline, which travel in one frame."""
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -103,9 +105,29 @@ class Reference(msgspec.Struct, frozen=True):
                 f"{path} is no reference: {error}; write one with Reference.of(table).save(path)"
             ) from None
 
-    def defined(self, stage: str) -> ReferenceDefinition:
-        """The profile as a part of a pipeline's definition."""
-        return ReferenceDefinition(stage, self.categories, self.distributions)
+    def defined(
+        self, stage: str, others: Mapping[str, ReferenceDefinition] | None = None
+    ) -> ReferenceDefinition:
+        """The profile as a part of a pipeline's definition.
+
+        Args:
+            stage: whose baseline it is.
+            others: the baselines of the pipeline by stage; one of this stage is replaced.
+
+        Raises:
+            DefinitionError: all together are too large to travel in one frame.
+        """
+        found = ReferenceDefinition(stage, self.categories, self.distributions)
+        size = len(msgspec.msgpack.encode(found))
+        kept = [reference for name, reference in (others or {}).items() if name != stage]
+        total = size + sum(len(msgspec.msgpack.encode(reference)) for reference in kept)
+        if total > MOST_BYTES:
+            raise DefinitionError(
+                f"the reference of stage {stage!r} takes {size // 1000} kB, and those of the pipeline "
+                f"{total // 1000} kB together; at most {MOST_BYTES // 1000} kB travel with its definition. "
+                "Give fewer columns: those that the model rests on"
+            )
+        return found
 
 
 def _columns(data: Any) -> dict[str, list[Any]]:

@@ -159,3 +159,24 @@ def test_references_that_cannot_be_read_are_counted_and_the_others_are_used() ->
     found, unreadable = references(definition)
     assert set(found) == {SeriesKey("s", "drift", "a"), SeriesKey("s", "drift", "b")}
     assert unreadable == 1
+
+
+def test_references_that_would_not_fit_into_a_frame_are_refused_with_what_to_do() -> None:
+    rng = np.random.default_rng(0)
+    wide = swirl.Reference.of({f"f{i}": rng.normal(size=1_000) for i in range(150)})
+    others = {"a": wide.defined("a")}
+    with pytest.raises(swirl.DefinitionError, match=r"stage 'b'.*at most 400 kB.*Give fewer columns"):
+        wide.defined("b", others)
+    assert wide.defined("a", others) == others["a"]
+    assert swirl.Reference.of(TRAINED).defined("b", others).stage == "b"
+
+
+def test_closed_windows_do_not_carry_the_references_neither_before_nor_after_a_restart() -> None:
+    bank = Bank(TRAINED)
+    bank.live(3)
+    closed = bank.harness.windows
+    assert closed
+    assert all(window.definition.stages and not window.definition.references for window in closed)
+    bank.harness.restart_monitor()
+    bank.live(1)
+    assert not bank.harness.windows[-1].definition.references
