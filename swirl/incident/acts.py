@@ -9,7 +9,6 @@ from swirl.incident.causes import CAUSES, CHANCE, words_of
 
 if TYPE_CHECKING:
     from swirl.frame import Act
-    from swirl.history import History
     from swirl.incident.case import State
 
 __all__ = ["judge", "remember", "reply", "spend", "spent"]
@@ -28,8 +27,14 @@ def remember(state: State, incident: str, cause: str) -> None:
     state.told[incident] = cause
 
 
-def judge(state: State, act: Act, history: History) -> None:
-    """Learn from what a person says, once an incident; what was never told teaches nothing."""
+def judge(state: State, act: Act, now_ms: int) -> None:
+    """Learn from what a person says, once an incident; what was never told teaches nothing.
+
+    Args:
+        state: of the incidents.
+        act: what is said.
+        now_ms: end of the last window.
+    """
     told = state.told.get(act.incident)
     if told is None or act.act == "new_normal":
         return
@@ -38,8 +43,7 @@ def judge(state: State, act: Act, history: History) -> None:
     state.judged[cause] = state.judged.get(cause, 0) + 1
     if act.act == "false_alarm":
         state.false_alarms += 1
-        if history.windows:
-            spend(state, history.windows[-1].start_ms + history.window_ms)
+        spend(state, now_ms)
 
 
 def _cause(said: str) -> str:

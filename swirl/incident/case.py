@@ -71,6 +71,7 @@ class Case(msgspec.Struct):
 
     ``suspected``: nothing is told yet. ``excused``: it is traffic, and goes on. ``open``: people know.
     ``said`` holds by stage what is told whatever the diagnosis makes of it; see :class:`Anomaly`.
+    ``windows`` counts those since the onset, of which the history keeps the last ones only.
     ``excused`` is the traffic that went on when this began, with the series that are its own.
     """
 
@@ -92,7 +93,14 @@ class Case(msgspec.Struct):
     said: dict[str, tuple[str, str]] = {}
     cost: Cost = msgspec.field(default_factory=Cost)
     segment: str = ""
+    windows: int = 0
     excused: Case | None = None
+
+    def go_on(self) -> None:
+        """Another window has closed."""
+        self.windows += 1
+        if self.excused is not None:
+            self.excused.windows += 1
 
     def excuse(self) -> None:
         """It is traffic too: one with that which was excused before."""
@@ -162,7 +170,7 @@ class Present(NamedTuple):
     def age(self, case: Case) -> int:
         """Windows since the onset, this one included."""
         if self.length_ms:
-            return sum(window.start_ms >= case.onset_ms for window in self.history.windows)
+            return case.windows
         return (self.end_ms - case.onset_ms) // self.history.window_ms
 
     def fresh(self, case: Case) -> list[Anomaly]:

@@ -175,11 +175,13 @@ class Incidents:
 
     def _step(self, case: Case | None, present: Present) -> Generator[None, None, Step]:
         history = present.history
-        if case is None:
-            if not present.anomalies:
-                return Step([])
+        if case is not None:
+            case.go_on()
+        elif not present.anomalies:
+            return Step([])
+        else:
             case = yield from self._suspect(present)
-        elif case.phase == "excused" and (new := present.fresh(case)):
+        if case.phase == "excused" and (new := present.fresh(case)):
             case = yield from self._suspect(present._replace(anomalies=new))
         fresh = take_in(case, present)
         before = set(case.held)
@@ -198,7 +200,8 @@ class Incidents:
     def _suspect(self, present: Present) -> Generator[None, None, Case]:
         """Something new happens, perhaps while traffic is excused, which then stays so."""
         since, onset = yield from self._begin(present)
-        case = self._state.case = Case(since, onset, excused=self._state.case)
+        windows = sum(window.start_ms >= onset for window in present.history.windows)
+        case = self._state.case = Case(since, onset, windows=windows, excused=self._state.case)
         return case
 
     def _begin(self, present: Present) -> Generator[None, None, tuple[int, int]]:
@@ -447,13 +450,19 @@ class Incidents:
 
     # -- what people say
 
-    def act(self, act: Act, history: History) -> Step:
-        """Take what a person says of the open incident, or of one of the last that were told."""
-        acts.judge(self._state, act, history)
+    def act(self, act: Act, history: History, lengths: tuple[int, int] = (0, 0)) -> Step:
+        """Take what a person says of the open incident, or of one of the last that were told.
+
+        Args:
+            act: what is said.
+            history: with at least one window.
+            lengths: of the last window and of one as usual, as for :meth:`step`.
+        """
+        present = Present(history.windows[-1], history, [], frozenset(), *lengths)
+        acts.judge(self._state, act, present.end_ms)
         case = self._state.case
         if act.act == "confirm" or case is None or case.incident is None or case.incident.id != act.incident:
             return Step([])
-        present = Present(history.windows[-1], history, [], frozenset())
         mark(history, case.since_ms, normal=True)
         case.loud_end_ms = present.end_ms
         adopt = act.act == "new_normal"

@@ -118,9 +118,7 @@ class PipelineMonitor:
         self._log_ms = log_ms = max(log_ms, self._log_ms)
         self._placing.settle()
         if isinstance(record, Act):
-            return (
-                self._carry_out(self._incidents.act(record, self._history)) if self._history.windows else []
-            )
+            return self._act(record)
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
             self._define(record)
@@ -132,6 +130,18 @@ class PipelineMonitor:
             while (complete := self._placing.next_to_close(log_ms)) is not None:
                 effects += yield from self._close(complete)
         return effects
+
+    def _act(self, act: Act) -> list[Effect]:
+        if not self._history.windows:
+            return []
+        return self._carry_out(self._incidents.act(act, self._history, self._lengths()))
+
+    def _lengths(self) -> tuple[int, int]:
+        """Of the last window and of one as usual, milliseconds, where windows differ in length."""
+        if not (self._period_ms and self._closed):
+            return 0, 0
+        _, last = next(reversed(self._closed.values()))
+        return last.window_ms, self._placing.usual_ms
 
     @property
     def awake(self) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from swirl import Pipeline
 from swirl.effect import IncidentChanged, State, VerdictChanged
-from swirl.frame import Definition, Frame, decode
+from swirl.frame import Act, Definition, Frame, decode, encode
 from swirl.monitor import Monitor
 from swirl.testing.harness import Harness
 from tests.monitor.log import START, as_bytes, make_log
@@ -81,6 +81,39 @@ def test_a_bad_run_is_told_when_it_is_over_and_resolved_by_the_next_good_one(
     assert opened.opened_ms - began == pytest.approx(40 * MINUTE, rel=0.2)
     job.nights(1)
     assert [transition for transition, _ in job.told] == ["opened", "resolved"]
+
+
+def test_what_lasts_longer_than_windows_are_kept_is_still_the_new_normal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("swirl.incident.life.ADOPTED_WINDOWS", 230)
+    job = Nightly()
+    job.nights(20)
+    job.nights(229, invalid=0.3)
+    assert "resolved" not in [transition for transition, _ in job.told]
+    job.nights(1, invalid=0.3)
+    assert "this is taken as the new normal" in job.changes[-1].reply
+    told = len(job.told)
+    job.nights(3, invalid=0.3)
+    assert len(job.told) == told
+
+
+@pytest.mark.parametrize("word", ["new_normal", "false_alarm"])
+def test_what_a_person_says_of_a_run_ends_its_incident_where_the_run_ended(
+    word: Literal["new_normal", "false_alarm"],
+) -> None:
+    job = Nightly()
+    job.nights(20)
+    job.run(invalid=0.3)
+    ended = job.now
+    job.tick(job.now + 5 * MINUTE, every=10_000)
+    job.apply(encode(Act("nightly", word, job.changes[0].incident.id)))
+    assert job.changes[-1].transition == "resolved"
+    assert job.changes[-1].incident.resolved_ms == ended
+    (verdict,) = [e.verdict for e in job.effects[-2:] if isinstance(e, VerdictChanged)]
+    assert (verdict.state, verdict.since_ms) == ("healthy", ended)
+    (line,) = [line for line in job.changes[-1].incident.evidence if line.name == "load invalid"]
+    assert line.now_value == pytest.approx(3000 / 2400, rel=0.2)
 
 
 def test_figures_are_rates_of_a_run_not_of_the_time_between_two() -> None:
