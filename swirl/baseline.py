@@ -50,8 +50,9 @@ _VERSIONS = 5
 _LARGEST = 1e100
 _BREATH = 32
 """Series between two pauses when a day ends."""
-_FOLLOWS_ITSELF = frozenset({"input_ratio", "latency_p50", "lag"})
-"""Series that are residuals of models of the last windows: they cannot creep."""
+_FOLLOWS_ITSELF = frozenset({"input_ratio", "latency_p50", "lag", "version_contrast"})
+"""Series that are residuals of models of the last windows cannot creep. How surely two versions differ grows
+with the records that they have, while the difference stays."""
 
 
 class Creep(NamedTuple):

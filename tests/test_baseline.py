@@ -142,9 +142,10 @@ def test_a_snapshot_goes_on_exactly_and_its_size_does_not_grow() -> None:
     assert len(str(one.baselines.snapshot())) < 1.2 * size
 
 
-def test_distributions_and_residuals_of_models_have_no_baseline_here() -> None:
+@pytest.mark.parametrize("metric", ["input_ratio", "latency_p50", "lag", "version_contrast"])
+def test_distributions_residuals_and_differences_of_versions_have_no_baseline_here(metric: str) -> None:
     table = SeriesTable(10)
-    table.add(SeriesKey("s", "input_ratio"), Kind.LEVEL)
+    table.add(SeriesKey("s", metric), Kind.LEVEL)
     baselines = Baselines(table)
     for day in range(5):
         drain(baselines.turn(START + day * DAY_MS, 1.0))
