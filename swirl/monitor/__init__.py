@@ -12,7 +12,7 @@ import msgspec
 
 from swirl.detector import Kind, detectors
 from swirl.errors import FrameError, SnapshotError
-from swirl.frame import decode
+from swirl.frame import Frame, decode
 from swirl.monitor.pipeline import PipelineMonitor
 from swirl.settings import MonitorSettings
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from swirl.detector import Detector
     from swirl.effect import Effect
+    from swirl.frame import Act, Tick
 
 __all__ = ["FoldError", "Monitor", "default_detectors", "finished"]
 
@@ -137,8 +138,7 @@ class Monitor:
         self.refusal, self.folded = None, ()
         try:
             record = decode(payload)
-            names = (record.pipeline,) if record.pipeline else self.awake
-            behind = [p for p in map(self._pipeline, names) if offset >= p.next_offset]
+            behind = [p for p in self._meant(record) if offset >= p.next_offset]
         except FrameError as error:
             self.refusal = error
             self.refused[error.cause] = self.refused.get(error.cause, 0) + 1
@@ -155,6 +155,13 @@ class Monitor:
         if failed:
             raise FoldError(list(failed), effects) from next(iter(failed.values()))
         return effects
+
+    def _meant(self, record: Frame | Tick | Act) -> list[PipelineMonitor]:
+        """The pipelines that a record goes into; only a frame makes one that was not heard of before."""
+        if isinstance(record, Frame):
+            return [self._pipeline(record.pipeline)]
+        names = (record.pipeline,) if record.pipeline else self.awake
+        return [self._pipelines[name] for name in names if name in self._pipelines]
 
     def _pipeline(self, name: str) -> PipelineMonitor:
         pipeline = self._pipelines.get(name)

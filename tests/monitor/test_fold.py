@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from swirl.effect import Effect, IncidentChanged, WindowClosed
 from swirl.errors import SnapshotError
-from swirl.frame import Tick, encode
+from swirl.frame import Act, Tick, encode
 from swirl.monitor import Monitor
 from swirl.settings import MonitorSettings
 from tests.monitor.log import START, Entry, as_bytes, make_log, run
@@ -206,8 +206,11 @@ def test_no_bytes_come_out_of_apply_as_an_exception(payload: bytes) -> None:
     assert monitor().apply(0, START, payload) == []
 
 
-def test_a_tick_for_a_pipeline_that_was_never_heard_does_nothing() -> None:
-    assert monitor().apply(0, START, encode(Tick("ads"))) == []
+@pytest.mark.parametrize("record", [Tick("ads"), Act("ads", "confirm", "ads-20200101-000000")])
+def test_a_tick_or_an_act_for_a_pipeline_that_was_never_heard_does_nothing(record: Tick | Act) -> None:
+    empty = monitor()
+    assert empty.apply(0, START, encode(record)) == []
+    assert (empty.pipelines, empty.folded, empty.refused, empty.next_offset) == ((), (), {}, 1)
 
 
 @pytest.mark.parametrize(
