@@ -18,6 +18,9 @@ __all__ = ["CAUSE", "Limits"]
 
 CAUSE = "limit crossed"
 
+MOST = 200
+"""Limits of one pipeline; no person reads more."""
+
 _COUNTS = frozenset({"records", "out"})
 """Metrics that are 0, not unknown, while nothing comes."""
 
@@ -28,6 +31,7 @@ class Limits:
     Attributes:
         alarms: limits that were crossed with the last window.
         loud: series that are beyond a limit.
+        refused: limits that are wanted and left out, for being beyond the first 200.
     """
 
     def __init__(self) -> None:
@@ -36,12 +40,18 @@ class Limits:
         self._told: set[LimitDefinition] = set()
         self.alarms: list[Anomaly] = []
         self.loud: frozenset[SeriesKey] = frozenset()
+        self.refused = 0
 
     def define(self, definition: Definition) -> None:
         """Take over what is wanted; a limit that is not there any more is forgotten."""
-        self._limits = definition.limits
-        self._since = {limit: since for limit, since in self._since.items() if limit in self._limits}
-        self._told &= set(self._limits)
+        self._take(definition)
+        wanted = set(self._limits)
+        self._since = {limit: since for limit, since in self._since.items() if limit in wanted}
+        self._told &= wanted
+
+    def _take(self, definition: Definition) -> None:
+        self._limits = definition.limits[:MOST]
+        self.refused = len(definition.limits) - len(self._limits)
 
     def judge(self, values: Mapping[SeriesKey, float], start_ms: int, window_ms: int) -> None:
         """Hold a window against the limits.
@@ -94,9 +104,10 @@ class Limits:
             data: the snapshot.
             definition: of the pipeline, as it was then.
         """
-        self._limits = definition.limits
-        self._since = {self._limits[at]: since for at, since, _ in data}
-        self._told = {self._limits[at] for at, _, told in data if told}
+        self._take(definition)
+        known = [(self._limits[at], since, told) for at, since, told in data if at < len(self._limits)]
+        self._since = {limit: since for limit, since, _ in known}
+        self._told = {limit for limit, _, told in known if told}
 
 
 def _is_crossed(limit: LimitDefinition, value: float) -> bool:

@@ -319,6 +319,7 @@ class PipelineMonitor:
             revision=window.revision,
             exposure_ms=complete.exposure_ms,
             whole=complete.whole,
+        self._health.unreadable += self._limits.refused
             keys=tuple(columns.keys),
             numbers=columns.numbers.tobytes(),
             states=columns.states.tobytes(),

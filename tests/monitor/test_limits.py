@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import swirl
-from swirl.effect import SeriesKey
-from swirl.frame import Definition, LimitDefinition, StageDefinition
+from swirl.effect import SeriesKey, WindowClosed
+from swirl.frame import Definition, Frame, LimitDefinition, StageDefinition, definition_hash, encode
+from swirl.monitor import Monitor
 from swirl.monitor.limits import Limits
+from swirl.settings import MonitorSettings
 from swirl.testing import Harness
+from tests.monitor.log import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +109,32 @@ def test_limits_go_on_from_a_snapshot_and_forget_what_is_wanted_no_more() -> Non
     second.judge({RATIO: 0.5}, 20_000, 10_000)
     assert second.loud == frozenset()
     assert second.snapshot() == []
+
+
+def test_no_more_than_200_limits_of_a_pipeline_are_judged_and_the_others_are_counted() -> None:
+    wanted = [LimitDefinition("check", "invalid_ratio", above=0.1 + i / 1e6) for i in range(12_000)]
+    found = limits(*wanted)
+    found.judge({RATIO: 0.5}, 0, 10_000)
+    assert (len(found.alarms), found.refused) == (200, 11_800)
+    again, definition = Limits(), Definition((StageDefinition("check"),), limits=tuple(wanted))
+    again.restore([*found.snapshot(), [11_999, 0, True]], definition)
+    assert (again.snapshot(), again.refused) == (found.snapshot(), 11_800)
+    found.define(Definition((StageDefinition("check"),), limits=tuple(wanted[:150])))
+    assert (len(found.snapshot()), found.refused) == (150, 0)
+
+
+def test_limits_that_are_left_out_are_counted_in_the_health_of_the_pipeline_with_every_window() -> None:
+    wanted = tuple(LimitDefinition("check", "invalid_ratio", above=0.1 + i / 1e3) for i in range(202))
+    definition = Definition((StageDefinition("check"),), limits=wanted)
+    monitor, told = Monitor(MonitorSettings(window_seconds=1, lateness_seconds=0)), []
+    for number in range(5):
+        at_ms = START + number * 1_000
+        covers, key = (at_ms, at_ms + 1_000), definition_hash(definition)
+        frame = Frame("p", b"e" * 16, number + 1, at_ms, covers, key, definition)
+        effects = monitor.apply(number, at_ms + 1_000, encode(frame))
+        told += [effect.health.unreadable for effect in effects if isinstance(effect, WindowClosed)]
+    assert told == [2, 4, 6, 8, 10][: len(told)]
+    assert len(told) >= 4
 
 
 @pytest.mark.parametrize(
