@@ -312,6 +312,7 @@ class PipelineMonitor:
         self._health.budget_spent = self._incidents.spent(self._clock.watermark_ms)
         self._health.detector_failures = self._judge.failures
         self._health.unknown_detectors = self._judge.unknown_detectors
+        self._health.unreadable += self._limits.refused
         return WindowClosed(
             pipeline=self.name,
             start_ms=window.start_ms,
@@ -319,7 +320,6 @@ class PipelineMonitor:
             revision=window.revision,
             exposure_ms=complete.exposure_ms,
             whole=complete.whole,
-        self._health.unreadable += self._limits.refused
             keys=tuple(columns.keys),
             numbers=columns.numbers.tobytes(),
             states=columns.states.tobytes(),
