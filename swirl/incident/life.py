@@ -73,6 +73,10 @@ _MOVED = 2
 _BENIGN = 0.5
 _FULLER = 1.25
 _CALMED = 2
+_LEFT = (
+    "Closed, and not known to be over: the pipeline runs at other times now, "
+    "and what was learnt before does not hold for its new windows."
+)
 
 
 class Step(NamedTuple):
@@ -468,6 +472,20 @@ class Incidents:
         adopt = act.act == "new_normal"
         step = self._end(case, present, case.incident, acts.reply(act), adopt=adopt)
         return step._replace(chance=not adopt)
+
+    def leave(self, history: History, lengths: tuple[int, int] = (0, 0)) -> Step:
+        """Windows are of another kind from now on: nothing would ever end what is open.
+
+        Args:
+            history: of the windows so far.
+            lengths: as for :meth:`act`.
+        """
+        case = self._state.case
+        if case is None or case.incident is None:
+            return Step([])
+        present = Present(history.windows[-1], history, [], frozenset(), *lengths)
+        case.loud_end_ms = present.end_ms
+        return self._end(case, present, case.incident, _LEFT, adopt=False)
 
     @property
     def false_alarms(self) -> int:

@@ -121,10 +121,10 @@ class PipelineMonitor:
             return self._act(record)
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
-            self._define(record)
+            effects += self._define(record)
             yield from self._merge(log_ms, record)
         if self._emitters.notice_silence(log_ms):
-            self._redefine()
+            effects += self._redefine()
         if self._placing.has_to_close(log_ms):
             effects += self._revise()
             while (complete := self._placing.next_to_close(log_ms)) is not None:
@@ -148,18 +148,22 @@ class PipelineMonitor:
         """Whether time passes: once everyone has said goodbye and all is told, it stands still."""
         return self._placing.awake
 
-    def _define(self, frame: Frame) -> None:
+    def _define(self, frame: Frame) -> list[Effect]:
         fresh = frame.definition is not None and frame.definition_hash not in self._definitions
         if frame.definition is not None and fresh:
             self._definitions[frame.definition_hash] = frame.definition
         # Where all define the same, nobody's leaving changes it, and thousands may leave at once.
-        if fresh or (frame.goodbye and len(self._definitions) > 1):
-            self._redefine()
-            self._health.unreadable += self._judge.unreadable if fresh else 0
+        if not (fresh or (frame.goodbye and len(self._definitions) > 1)):
+            return []
+        effects = self._redefine()
+        self._health.unreadable += self._judge.unreadable if fresh else 0
+        return effects
 
-    def _redefine(self) -> None:
+    def _redefine(self) -> list[Effect]:
         definition = self._united()
+        effects: list[Effect] = []
         if period_of(definition) != self._period_ms:
+            effects = self._carry_out(self._incidents.leave(self._history, self._lengths()))
             self._place(period_of(definition))
         self._definition = self._history.definition = definition
         self._judge.define(self._definition)
@@ -171,10 +175,12 @@ class PipelineMonitor:
             {n: model for n, model in inputs.items() if after.get(n) == tuple(p for p, _ in model.parents)},
             {n: model for n, model in loads.items() if n in after},
         )
+        return effects
 
     def _united(self) -> Definition:
         """The graph of all emitters that are there; where two define a stage, the newer definition counts.
 
+        When it runs is as it was until all of them agree on something else: much is forgotten then.
         Once all have said goodbye it is the graph of the last one: a run may be a single frame.
         """
         defined = [e for e in self._emitters.known.values() if e.definition_hash in self._definitions]
@@ -196,12 +202,13 @@ class PipelineMonitor:
         given = {
             reference.stage: reference for key in in_use for reference in self._definitions[key].references
         }
+        agreed = len({period_of(self._definitions[key]) for key in in_use}) == 1
         return Definition(
             tuple(stages.values()),
             tuple(ratios.values()),
             tuple(limits),
             tuple(given.values()),
-            self._definitions[in_use[-1]].run_seconds,
+            (self._definitions[in_use[-1]] if agreed else self._definition).run_seconds,
         )
 
     def _merge(self, log_ms: int, frame: Frame) -> Generator[None, None, None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import pytest
 
 from swirl import Pipeline
@@ -12,7 +13,7 @@ from swirl.frame import Act, Definition, Frame, decode, encode
 from swirl.monitor import Monitor
 from swirl.testing.harness import Harness
 from tests.monitor.log import START, as_bytes, make_log
-from tests.monitor.nightly import DAY, HOUR, MINUTE, SETTINGS, STAGES, Nightly
+from tests.monitor.nightly import DAY, GRAPH, HOUR, MINUTE, SETTINGS, STAGES, Nightly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -408,6 +409,62 @@ def test_a_pipeline_that_is_defined_anew_begins_anew() -> None:
         job.frame(name, 0, job.now - 1000, *job.pieces(10))
     assert job.windows[-1].window_ms == 1000
     assert job.told == []
+
+
+ALL_DAY, VISITOR = b"a" * 16, b"v" * 16
+
+
+def all_day(job: Nightly, seconds: int, **like: float) -> None:
+    """A pipeline that runs all the time, second by second."""
+    job.definition = Definition(STAGES)
+    for _ in range(seconds):
+        begun, job.now = job.now, job.now + 1000
+        pieces = [msgspec.structs.replace(piece, bucket_ms=begun) for piece in job.pieces(400, **like)]
+        job.frame(ALL_DAY, 0, begun, *pieces)
+    job.definition = GRAPH
+
+
+def visit(job: Nightly, **last: bool) -> None:
+    """A process that would run every night says a word."""
+    job.frame(VISITOR, job.now, job.now, **last)
+
+
+@pytest.fixture
+def broken_all_day() -> Nightly:
+    job = Nightly()
+    all_day(job, 200)
+    all_day(job, 10, invalid=0.3)
+    assert job.changes[0].transition == "opened"
+    return job
+
+
+def test_one_process_that_would_run_at_other_times_changes_nothing(broken_all_day: Nightly) -> None:
+    job = broken_all_day
+    told = len(job.changes)
+    visit(job)
+    all_day(job, 5, invalid=0.3)
+    visit(job, goodbye=True, run_over=True)
+    all_day(job, 5, invalid=0.3)
+    assert {change.transition for change in job.changes[told:]} <= {"updated"}
+    assert {window.window_ms for window in job.windows} == {1000}
+    all_day(job, 60)
+    assert job.changes[-1].transition == "resolved"
+
+
+def test_an_incident_is_closed_when_all_agree_to_run_at_other_times(broken_all_day: Nightly) -> None:
+    job = broken_all_day
+    visit(job)
+    job.definition = Definition(STAGES)
+    job.frame(ALL_DAY, 0, job.now, goodbye=True)
+    assert job.changes[-1].transition == "resolved"
+    assert job.changes[-1].reply.startswith("Closed, and not known to be over")
+    verdict = [effect.verdict for effect in job.effects if isinstance(effect, VerdictChanged)][-1]
+    assert (verdict.state, verdict.incident) == ("healthy", "")
+    job.definition = GRAPH
+    told = len(job.changes)
+    job.nights(3)
+    assert len(job.changes) == told
+    assert as_bytes(restored(job, 205)) == as_bytes(restored(job, 0))[-len(restored(job, 205)) :]
 
 
 def test_the_budget_is_as_many_in_a_hundred_runs_where_these_take_longer_than_a_week() -> None:
