@@ -7,6 +7,7 @@ upstream and no mixture of the two while a deployment rolls can fake a differenc
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from math import inf, isfinite, log, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +34,9 @@ __all__ = [
 
 LEAST_RECORDS = 30
 """Records of each version below which the two are not compared."""
+
+MOST_VERSIONS = 8
+"""Versions of a stage that are compared in one window, those with the most records: the work goes by them."""
 
 LATENCY_FLOOR = 0.2
 LATENCY_FLOOR_SECONDS = 0.001
@@ -71,6 +75,8 @@ def version_contrasts(
 ) -> list[VersionContrast]:
     """Every metric of every stage that ran in two versions or more, in the order of the definition.
 
+    Of more than 8 versions only the 8 with the most records are compared.
+
     Args:
         now: the window.
         definition: the stage graph, and the user's ratios within one stage.
@@ -88,8 +94,8 @@ def version_contrasts(
     """
     found: list[VersionContrast] = []
     for stage in definition.stages:
-        versions = now.stages.get(stage.name, {})
-        if sum(c.records > 0 for c in versions.values()) < 2:
+        versions = _largest(now.stages.get(stage.name, {}))
+        if len(versions) < 2:
             continue
         newest = newest_version(versions, [w.stages.get(stage.name, {}) for w in windows])
         new = versions[newest]
@@ -104,6 +110,11 @@ def version_contrasts(
         if (z := _latency(old, new)) is not None:
             found.append(VersionContrast(stage.name, "latency_p50", "", z))
     return found
+
+
+def _largest(versions: Mapping[str, StageCounts]) -> dict[str, StageCounts]:
+    present = [(v, c) for v, c in versions.items() if c.records > 0]
+    return dict(nsmallest(MOST_VERSIONS, present, key=lambda one: (-one[1].records, one[0])))
 
 
 def newest_version(

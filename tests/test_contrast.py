@@ -111,6 +111,15 @@ def test_of_several_versions_the_newest_stands_against_all_others() -> None:
     assert found["prediction_ratio", "yes"] < -10
 
 
+def test_of_many_versions_only_those_with_the_most_records_are_compared() -> None:
+    rng = np.random.default_rng(3)
+    versions = {f"{i}": counts(1000 + i, rng) for i in range(7)} | {"new": counts(900, rng, yes=0.5)}
+    many = {f"{i}": StageCounts(40, predictions=40, labels={"yes": i % 41}) for i in range(10, 6_000)}
+    few = version_contrasts(WindowCounts(0, {"classify": versions}), STAGES)
+    assert any(c.label == "yes" and c.z < -10 for c in few)
+    assert version_contrasts(WindowCounts(0, {"classify": many | versions}), STAGES) == few
+
+
 def test_a_change_of_one_percent_of_the_odds_is_never_significant_however_many_records() -> None:
     k, n = np.array([[8.00e11], [8.01e11]]), np.array([[1e12], [1e12]])
     found = mantel_haenszel(k, n)
