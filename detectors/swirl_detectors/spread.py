@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SpreadBank", "SpreadDetector"]
 
-_VERSION = 1
+_VERSION = 2
+_REST = 60
+"""Windows after a new normal in which the scale is learnt and nothing is said of it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class SpreadDetector:
     """
 
     name: ClassVar[str] = "spread"
-    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.RATE, Kind.RATIO, Kind.LEVEL, Kind.POSITIVE})
+    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.LEVEL, Kind.POSITIVE})
 
     warm_up: int = 60
     sides: Sides = "both"
@@ -90,6 +92,7 @@ class SpreadBank:
         self._mean = ChangeBank(kind, warm_up, pool=pool)
         self._size = ChangeBank(Kind.LEVEL, warm_up, sides=sides, pool=pool)
         self._last: Points | None = None
+        self._resting = np.zeros(0)
 
     @property
     def expected_alarms(self) -> float:
@@ -100,6 +103,7 @@ class SpreadBank:
         """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
         self._mean.grow(size)
         self._size.grow(size)
+        self._resting = np.pad(self._resting, (0, max(0, size - len(self._resting))))
 
     def score(self, rows: Rows, points: Points) -> Scores:
         """Judge the points by what was learnt before them.
@@ -112,23 +116,35 @@ class SpreadBank:
         size = self._size.score(rows, self._last)
         none = np.full(len(root), np.nan)
         learning = size.learning | mean.learning
-        return replace(size, value=mean.value, expected=mean.expected, low=none, high=none, learning=learning)
+        loud = size.loud & (self._resting[rows] == 0)
+        return replace(
+            size, value=mean.value, expected=mean.expected, low=none, high=none, loud=loud, learning=learning
+        )
 
     def learn(self, rows: Rows, points: Points) -> None:
         """Take the points, which were the last to be scored, as normal."""
         self._mean.learn(rows, points)
         if self._last is not None:
             self._size.learn(rows, self._last)
+        rested = rows[self._resting[rows] == 1]
+        self._resting[rows] = np.maximum(self._resting[rows] - 1, 0)
+        if rested.size:
+            self._size.release(rested, adopt=True)
 
     def hold(self, rows: Rows) -> None:
         """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
         self._mean.hold(rows)
         self._size.hold(rows)
+        self._resting[rows] = 0
 
     def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
         """The incident is over; see :meth:`swirl.detector.Bank.release`."""
         self._mean.release(rows, adopt=adopt)
-        self._size.release(rows, adopt=adopt, chance=chance)
+        if adopt:
+            # What sizes are normal shows when the mean's bank has learnt the new scale.
+            self._resting[rows] = _REST
+        else:
+            self._size.release(rows, chance=chance)
 
     def refresh(self, alarms_per_window: float) -> None:
         """Set thresholds from all that was learnt.
@@ -146,6 +162,7 @@ class SpreadBank:
             "kind": self.kind.value,
             "mean": self._mean.snapshot(),
             "size": self._size.snapshot(),
+            "resting": self._resting.astype("<f8").tobytes(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -157,3 +174,4 @@ class SpreadBank:
         with restoring(snapshot, _VERSION, self.kind):
             self._mean.restore(snapshot["mean"])
             self._size.restore(snapshot["size"])
+            self._resting = np.frombuffer(snapshot["resting"], dtype="<f8").astype(np.float64)
