@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from swirl.monitor.placing import Closed
     from swirl.window import EventClock
 
-__all__ = ["Runs"]
+__all__ = ["Part", "Run", "Runs"]
 
 _LATE = 1.25
 """A run is late after so many times the time between two, and the usual length of one."""
