@@ -179,8 +179,7 @@ class Emitter:
             self._queue.put(_Request(begins=True, timeout=0.0))
         else:
             self._begin_run()
-        self.gate.full = False
-        self.gate.open(is_open=True)
+        self._let_in()
         self.kick()
 
     def end_run(self) -> bool:
@@ -203,6 +202,13 @@ class Emitter:
             self._cover.begin(self.clock.time_ns() // 1_000_000)
         self._run_ms, self._resting = self.runs.start_ms, False
         self._say_dropped()
+        # The end of the last run may have been late, and have closed what this one had opened.
+        if not self._closed:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        self.gate.full = False
+        self.gate.open(is_open=True)
 
     def _rest(self) -> None:
         """The run is over: until the next one nothing is recorded."""
@@ -346,8 +352,7 @@ class Emitter:
         for version in {id(r.version): r.version for r in self.gate.recorders}.values():
             version.forget()
         if not (self._closed or self._resting):
-            self.gate.full = False
-            self.gate.open(is_open=True)
+            self._let_in()
 
     def _emit(self, request: _Request | None, *, whole_seconds: bool = False) -> None:
         """Fold and make a frame.

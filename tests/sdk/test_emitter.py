@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from swirl.settings import EmitterSettings
 from tests.sdk.inbox import START, HandClock, Inbox, threaded, wired
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -642,3 +644,45 @@ def test_threads_that_come_first_together_start_one_emitter_thread() -> None:
     assert len(running) == 1
     ads.close(10)
     assert inbox.counter("ingest", "records") == 8
+
+
+class SlowInbox(Inbox):
+    """Takes no frame while it is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held, self.free = threading.Event(), threading.Event()
+        self.free.set()
+
+    def send(self, pipeline: str, payload: bytes, lost: Callable[[], object] = bool) -> None:
+        self.held.set()
+        self.free.wait(20)
+        super().send(pipeline, payload, lost)
+
+
+def test_a_run_that_begins_before_the_last_one_is_sent_loses_no_record() -> None:
+    inbox = SlowInbox()
+    settings = EmitterSettings(flush_seconds=30, exit_seconds=0.1)
+    nightly = Pipeline("nightly", settings=settings, transport=inbox, every="1 day")
+
+    @nightly.stage
+    def load(row: int) -> int:
+        return row
+
+    with nightly.run():
+        load(0)
+        inbox.free.clear()
+        assert not nightly.flush(0.1)
+        assert inbox.held.is_set()
+    with nightly.run():
+        inbox.free.set()
+        assert inbox.wait(lambda: any(frame.run_over for frame in inbox.frames))
+        until = time.monotonic() + 20
+        while nightly._emitter._resting and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        for row in range(5):
+            load(row)
+    assert nightly.close(20)
+    assert inbox.counter("load", "records") == 6
+    assert inbox.frames[-1].dropped == 0
