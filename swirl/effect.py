@@ -127,7 +127,8 @@ class Health(msgspec.Struct, omit_defaults=True):
         watermark_ms: event time up to which windows are closed.
         lag_ms: log time minus newest event time.
         labels_overflowed: records counted under "(other)".
-        unreadable: summaries inside frames that could not be read and were left out.
+        unreadable: summaries inside frames that could not be read and were left out, and limits beyond the
+            200 that are judged, at every window.
         series: that are tracked.
         series_refused: that were left out for being beyond the cap, counted at every window.
         budget_a_week: false alarms promised.

@@ -1,4 +1,4 @@
-"""What happens to a pipeline that runs as a process of its own: acts, read from one line and announced in one."""
+"""What happens to a pipeline that runs as a process of its own: acts, read and announced."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from swirl.sketch import MOST_COUNTED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -97,8 +99,9 @@ class Emitters:
             known.awaited = [*known.awaited, *skipped][-_AWAITED:]
             if known.gone or self.is_missing(known, log_ms):
                 self._came(log_ms)
-        health.dropped_records += max(0, frame.dropped - known.dropped)
-        health.failed_frames += max(0, frame.failed - known.failed)
+        dropped, failed = max(0, frame.dropped - known.dropped), max(0, frame.failed - known.failed)
+        health.dropped_records = min(health.dropped_records + dropped, MOST_COUNTED)
+        health.failed_frames = min(health.failed_frames + failed, MOST_COUNTED)
         known.sequence, known.last_ms, known.definition_hash = frame.sequence, log_ms, frame.definition_hash
         self._gone += frame.goodbye - known.gone
         known.dropped, known.failed, known.gone = frame.dropped, frame.failed, frame.goodbye

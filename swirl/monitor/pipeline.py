@@ -23,6 +23,7 @@ from swirl.monitor.runs import Runs
 from swirl.monitor.tumbling import Tumbling
 from swirl.residual import InputModel, LoadModel, fit_input, fit_load
 from swirl.series import SeriesTable, count_stage, measure
+from swirl.sketch import MOST_COUNTED
 from swirl.window import EventClock, Window
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ class PipelineMonitor:
             self._totals.add(piece)
             window, cause = self._placing.window_for(log_ms, frame, piece.bucket_ms)
             if cause:
-                late[cause] = late.get(cause, 0) + int(piece.counters.get("records", 0))
+                more = int(piece.counters.get("records", 0))
+                late[cause] = min(late.get(cause, 0) + more, MOST_COUNTED)
             if window is not None:
                 self._health.unreadable += window.add(piece)
             yield

@@ -268,6 +268,7 @@ class Pipeline:
                 f"pipeline {self.name!r} has a stage {name!r} already; name this one with name=..."
             )
         before = self._names(name, after)
+        given = None if baseline is None else baseline.defined(name, self._references)
         self._stages[name] = StageDefinition(
             name,
             before,
@@ -276,8 +277,8 @@ class Pipeline:
             detectors=wanted_detectors(name, detectors),
         )
         self._references.pop(name, None)
-        if baseline is not None:
-            self._references[name] = baseline.defined(name)
+        if given is not None:
+            self._references[name] = given
         self._origins[name] = origin
         return self._decorated(function, name, before, version, hooks)
 

@@ -138,6 +138,16 @@ def test_what_is_no_reference_is_refused_with_what_to_give(given: Any, why: str)
         swirl.Reference.of(given)
 
 
+def test_references_that_would_not_fit_into_a_frame_are_refused_where_they_are_given() -> None:
+    pipeline = swirl.Pipeline("wide")
+    rng = np.random.default_rng(0)
+    wide = {f"f{number}": rng.normal(size=2000) for number in range(190)}
+    pipeline.stage(name="first", reference=wide)(lambda row: row)
+    define = pipeline.stage(name="second", reference=wide)
+    with pytest.raises(swirl.DefinitionError, match="reference"):
+        define(lambda row: row)
+
+
 def test_a_file_that_is_no_profile_says_how_to_make_one(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xc1nonsense")
     with pytest.raises(swirl.DefinitionError, match=r"Reference\.of\(table\)\.save"):
