@@ -35,18 +35,17 @@ _MOST = 1e12
 
 
 class Law(Protocol):
-    """The law of a distance when nothing drifts and values are independent.
-
-    Attributes:
-        mean: of the distance.
-        freedom: of a chi-square variable that varies relative to its mean as much as the distance does, or a
-            little more.
-    """
+    """The law of a distance when nothing drifts and values are independent."""
 
     @property
-    def mean(self) -> float: ...  # noqa: D102 - an attribute
+    def mean(self) -> float:
+        """The mean of the distance."""
+        ...
+
     @property
-    def freedom(self) -> float: ...  # noqa: D102 - an attribute
+    def freedom(self) -> float:
+        """Of a chi-square variable that varies, relative to its mean, as the distance does or a little more."""
+        ...
 
     def deviate(self, distance: float) -> float:
         """The distance as a standard normal deviate."""
