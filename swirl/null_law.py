@@ -44,7 +44,7 @@ class Law(Protocol):
 
     @property
     def freedom(self) -> float:
-        """Of a chi-square variable that varies, relative to its mean, as the distance does or a little more."""
+        """Of a chi-square variable that varies, relative to its mean, as the distance does."""
         ...
 
     def deviate(self, distance: float) -> float:
