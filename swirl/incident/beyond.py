@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swirl.effect import Rival, SeriesKey
@@ -18,10 +19,9 @@ __all__ = ["DID_NOT_FINISH", "DID_NOT_RUN", "SLOW_RUN", "as_said", "beyond_diagn
 
 DID_NOT_RUN, DID_NOT_FINISH, SLOW_RUN = "did not run", "run did not finish", "slow run"
 
-_FACTS = frozenset({DID_NOT_RUN, DID_NOT_FINISH})
-"""They are seen, not inferred: nothing else could explain them."""
-
 _LOOKS = {
+    "limit crossed": "at {stage}: the limit says that it is wrong, not why.",
+    "train/serve skew": "at what feeds {stage}, and at the data that its model was made of: they differ.",
     DID_NOT_RUN: "at what starts {stage}: its scheduler, its machine, what it waits for.",
     DID_NOT_FINISH: "at the log of the run: an error that Swirl did not see, its memory, who ended it.",
     SLOW_RUN: "at what {stage} waits for: the machine, a database, a service, more data than usual.",
@@ -55,7 +55,9 @@ def as_said(said: Mapping[str, tuple[str, str]], diagnosis: Diagnosis) -> Told:
     cause, sentence = said[stage]
     more = "".join(f" Also {other}: {text}." for other, (_, text) in sorted(said.items()) if other != stage)
     sentence = f"{stage or 'The pipeline'}: {sentence}.{more}"
-    return _told(cause, stage, sentence, "it is there whatever the cause", diagnosis, set())
+    found = _told(cause, stage, sentence, "", diagnosis, set())
+    # It is what it says; only why it came to be is open.
+    return replace(found, posterior=1.0, rivals=())
 
 
 def _told(
@@ -70,8 +72,8 @@ def _told(
         look_first=_LOOKS.get(cause, called(cause).look).format(stage=where),
         evidence=(),
         follows=(),
-        posterior=1.0 if cause in _FACTS else 0.0,
-        rivals=() if cause in _FACTS else (rival,),
+        posterior=0.0,
+        rivals=(rival,),
         version="",
         version_before="",
         version_line="",

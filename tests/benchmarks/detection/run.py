@@ -42,7 +42,9 @@ def parts_of(page: str) -> dict[str, str]:
 def assembled(parts: dict[str, str]) -> str:
     """The page of these parts."""
     told = [f"<!-- {name} -->\n{parts[name].strip()}\n" for name in PARTS if name in parts]
-    return "\n".join([HEAD, *told])
+    missing = [name for name in PARTS if name not in parts]
+    said = f"Parts that were not measured yet: {', '.join(missing)}.\n" if missing else ""
+    return "\n".join(part for part in (HEAD, said, *told) if part)
 
 
 def main(arguments: list[str] | None = None) -> None:
