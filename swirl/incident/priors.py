@@ -29,7 +29,7 @@ class Priors:
     Example:
         >>> plain, taught = Priors(), Priors({"source_doubled": 10})
         >>> [round(p.of("source_doubled"), 1) for p in (plain, taught)]
-        [1.0, 9.6]
+        [1.0, 10.0]
         >>> [round(p.of("bad_deployment"), 1) for p in (plain, taught)]
         [6.0, 4.5]
     """

@@ -445,9 +445,8 @@ def _as_seen(
     elif kind in (Kind.LEVEL, Kind.POSITIVE):
         scale = np.array([1.0 if m is None else m.scale for m in measured])
         rate = np.array([0.0 if m is None else m.rate for m in measured])
-        if rate.any():
-            curved = rate != 0
-            with np.errstate(over="ignore"):
-                shown = np.where(curved, scale * np.exp(np.where(curved, rate, 0.0) * shown), scale * shown)
+        curved = rate != 0
+        with np.errstate(over="ignore"):
+            shown = np.where(curved, scale * np.exp(np.where(curved, rate, 0.0) * shown), scale * shown)
     numbers[0], numbers[3:6], numbers[6] = shown[0], shown[1:], scores.evidence
     return numbers
