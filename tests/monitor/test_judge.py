@@ -116,3 +116,18 @@ def test_a_series_that_finds_no_place_any_more_is_not_held_after_a_restart(judge
 def test_all_detectors_have_the_warm_up_of_the_settings() -> None:
     found = default_detectors(MonitorSettings(warm_up_windows=17))
     assert {getattr(d, "warm_up", None) for detectors in found.values() for d in detectors} == {17}
+
+
+def test_a_series_that_is_judged_as_a_ratio_to_another_is_shown_in_its_own_unit_and_has_its_floor_there() -> (
+    None
+):
+    slowest = SeriesKey("a", "latency_p95")
+    judge = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 1000.0, 60_000)
+    for number in range(200):
+        tail = 1.3 if number < 150 else 3.0
+        measured = [Measured(slowest, Kind.POSITIVE, tail + 0.001 * (number % 5), scale=1e-6)]
+        (part,) = judge.judge(measured, number * 60_000, 60_000, whole=True)
+        assert part.numbers[0, 0] == pytest.approx(tail * 1e-6, rel=0.01)
+        # A millionth of a second more is nothing that a person must be told of.
+        assert judge.alarms == []
+        assert list(judge.learn())
