@@ -14,7 +14,8 @@ from swirl.effect import IncidentChanged
 from swirl.engine.outbox import Outbox
 from swirl.engine.pieces import Record, cut, log_record, outbox_key
 from swirl.frame import Tick, encode
-from swirl.monitor import FoldError, finished
+from swirl.monitor import FoldError
+from swirl.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ segments moves the whole by an eighth of what happened.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from swirl.incident.hypotheses import LOUD
 from swirl.incident.residuals import span_of
 from swirl.incident.series import FEWEST_WINDOWS, Ratio, Span
 from swirl.segments import plain_key, segment_of
+from swirl.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     Measure = Callable[[SegmentCounts], tuple[int, int]]
 
 __all__ = ["Concentration", "concentrated", "in_words", "narrow", "narrowed", "placed", "seen_in", "within"]
-
-_Result = TypeVar("_Result")
 
 NEARLY_ALL = 0.8
 """Share of an excess from which it is one segment's."""
@@ -86,7 +85,7 @@ def within(history: History, stage: str, segment: str) -> History:
 
     Windows in which records of the stage have no segment at all say nothing of it, and count as not whole.
     """
-    return _ended(_within(history, stage, segment))
+    return finished(_within(history, stage, segment))
 
 
 def _within(history: History, stage: str, segment: str) -> Generator[None, None, History]:
@@ -98,15 +97,6 @@ def _within(history: History, stage: str, segment: str) -> Generator[None, None,
     defined = next((s for s in stages if s.name == stage), StageDefinition(stage))
     found.definition = Definition((msgspec.structs.replace(defined, after=(), features=(), detectors=()),))
     return found
-
-
-def _ended(steps: Generator[None, None, _Result]) -> _Result:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _Result = end.value
-            return result
 
 
 def _only(window: WindowCounts, stage: str, segment: str) -> WindowCounts:
@@ -253,7 +243,7 @@ def concentrated(history: History, stage: str, onset_ms: int, last_ms: int) -> C
         The segment with most of it; None where nothing moved, where the stage has no segments, or where the
         others do not do much better.
     """
-    return _ended(_concentrated(history, stage, onset_ms, last_ms))
+    return finished(_concentrated(history, stage, onset_ms, last_ms))
 
 
 def _concentrated(

@@ -6,7 +6,7 @@ whether it is read live, replayed, or read on after a snapshot was restored.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +15,7 @@ from swirl.errors import FrameError, SnapshotError
 from swirl.frame import Frame, decode
 from swirl.monitor.pipeline import PipelineMonitor
 from swirl.settings import MonitorSettings
+from swirl.steps import finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from swirl.effect import Effect
     from swirl.frame import Act, Tick
 
-__all__ = ["FoldError", "Monitor", "default_detectors", "finished"]
-
-_Result = TypeVar("_Result")
+__all__ = ["FoldError", "Monitor", "default_detectors"]
 
 _SNAPSHOT = 1
 _PIPELINES = 10_000
@@ -43,16 +42,6 @@ def default_detectors(settings: MonitorSettings) -> dict[Kind, tuple[Detector, .
         Kind.POSITIVE: (change,),
         Kind.DISTRIBUTION: (drift,),
     }
-
-
-def finished(steps: Generator[None, None, _Result]) -> _Result:
-    """What comes of work in slices that nobody has to pause."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _Result = end.value
-            return result
 
 
 def _packed(pipeline: PipelineMonitor) -> Generator[None, None, dict[str, msgspec.Raw]]:

@@ -17,8 +17,8 @@ from swirl.frame import Definition, StageDefinition
 from swirl.history import History, SegmentCounts, StageCounts, WindowCounts
 from swirl.incident.diagnose import diagnose
 from swirl.incident.segments import Concentration, concentrated, narrowed, seen_in, within
-from swirl.monitor import finished
 from swirl.sinks.slack_blocks import root
+from swirl.steps import finished
 from swirl.testing import Harness, HarnessState
 from tests.incident.segments_world import COUNTRIES, FLUSH, WINDOW, Shop, let_pass
 
