@@ -35,7 +35,7 @@ def wanted() -> dict[str, list[str]]:
     run = sorted({*project["dependencies"], *extras("watch", "demo"), *groups["build"]})
     worker = sorted({*run, *extras("worker")})
     kafka = sorted({*worker, *extras("dev")})
-    dev = [*kafka, *extras("drift-demo"), *(line for line in groups["dev"] if isinstance(line, str))]
+    dev = [*kafka, *extras("drift-demo", "charts"), *(line for line in groups["dev"] if isinstance(line, str))]
     return {"run": run, "worker": worker, "kafka": kafka, "dev": dev, "mutation": groups["mutation"]}
 
 

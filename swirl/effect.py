@@ -26,10 +26,13 @@ __all__ = [
     "Health",
     "Incident",
     "IncidentChanged",
+    "Mute",
+    "MuteChanged",
     "Rival",
     "SeriesKey",
     "SeriesPoint",
     "State",
+    "Told",
     "Totals",
     "VerdictChanged",
     "WindowClosed",
@@ -312,6 +315,16 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
             allowed to.
         moved: feature, label or interval, its share before and its share now in [0, 1]: what moved most in
             the features of the root stage, new labels first. It is shown as the reasons are.
+        acknowledged_by, acknowledged_ms: who is on it, and since when (log time); ``""`` and 0 for nobody.
+        snoozed_by, snoozed_until_ms: who wants no news of it, and until when (log time); ``""`` and 0 for
+            nobody.
+        reopened: how often it came back after it had been resolved.
+        ending: why it is over: ``"calm"`` (the series are back), ``"resolved"``, ``"new_normal"``,
+            ``"false_alarm"`` (a person said so), ``"adopted"`` (it lasted so long that it is the new normal),
+            ``"left"`` (the pipeline runs at other times now); ``""`` while it is open.
+        ended_by: the person who said so, ``""`` for nobody; ``why``: in their words.
+        judged: what a person said of it: ``"confirmed"``, ``"false_alarm"``, or ``""``.
+        muted: there is planned work: it is followed, but nobody is told of it for the time being.
     """
 
     id: str
@@ -341,6 +354,16 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     reasons: tuple[tuple[str, float], ...] = ()
     moved: tuple[tuple[str, str, float, float], ...] = ()
     segment: str = ""
+    acknowledged_by: str = ""
+    acknowledged_ms: int = 0
+    snoozed_by: str = ""
+    snoozed_until_ms: int = 0
+    reopened: int = 0
+    ending: Literal["", "calm", "resolved", "new_normal", "false_alarm", "adopted", "left"] = ""
+    ended_by: str = ""
+    why: str = ""
+    judged: Literal["", "confirmed", "false_alarm"] = ""
+    muted: bool = False
 
     @property
     def title(self) -> str:
@@ -349,9 +372,16 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class IncidentChanged(msgspec.Struct, frozen=True, tag="incident"):
-    """An incident was opened, has changed for its readers, or is over."""
+    """A step in the life of an incident.
 
-    transition: Literal["opened", "updated", "resolved"]
+    ``"opened"``, ``"updated"`` (worse, wider, new evidence), ``"acknowledged"``, ``"snoozed"``, ``"woken"``
+    (the snooze is over), ``"reopened"`` (it came back soon after its end), ``"resolved"``, ``"judged"`` (a
+    person says of a resolved one whether it was true).
+    """
+
+    transition: Literal[
+        "opened", "updated", "acknowledged", "snoozed", "woken", "reopened", "resolved", "judged"
+    ]
     incident: Incident
     reply: str = ""
     """What is new, one sentence: the text of the thread's reply."""
@@ -360,6 +390,50 @@ class IncidentChanged(msgspec.Struct, frozen=True, tag="incident"):
     def identity(self) -> str:
         """The same for the same step of the same incident."""
         return f"{self.incident.pipeline}/{self.incident.id}/{self.incident.revision}/{self.transition}"
+
+    @property
+    def pipeline(self) -> str:
+        """Whose incident it is."""
+        return self.incident.pipeline
+
+
+class Mute(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Planned work: what happens is followed, and told when it is over.
+
+    Attributes:
+        stage: only this one; ``""``: the whole pipeline.
+        since_ms, until_ms: log time.
+        who: said so.
+        why: in their words.
+    """
+
+    stage: str
+    since_ms: int
+    until_ms: int
+    who: str = ""
+    why: str = ""
+
+
+class MuteChanged(msgspec.Struct, frozen=True, tag="mute"):
+    """Planned work has begun, or is over.
+
+    Attributes:
+        pipeline: its name.
+        transition: ``"began"`` or ``"ended"``.
+        mute: the work.
+        incidents: of ``"ended"``: those that came and went meanwhile. What is still open is told by a step
+            of its own.
+    """
+
+    pipeline: str
+    transition: Literal["began", "ended"]
+    mute: Mute
+    incidents: tuple[Incident, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The same for the same turn of the same work."""
+        return f"{self.pipeline}/mute/{self.mute.stage}/{self.mute.since_ms}/{self.transition}"
 
 
 class VerdictChanged(msgspec.Struct, frozen=True, tag="verdict"):
@@ -374,4 +448,7 @@ class VerdictChanged(msgspec.Struct, frozen=True, tag="verdict"):
         return f"{self.pipeline}/{self.verdict.since_ms}/{self.verdict.state}"
 
 
-Effect = WindowClosed | IncidentChanged | VerdictChanged
+Told = IncidentChanged | MuteChanged
+"""What people are told, and what waits in outboxes until they were."""
+
+Effect = WindowClosed | IncidentChanged | VerdictChanged | MuteChanged

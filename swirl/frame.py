@@ -264,26 +264,33 @@ class Act(
     tag="a",
     rename={"schema": "v", "pipeline": "p"},
 ):
-    """What a person says of an incident. It comes as a record of its pipeline, as frames do.
+    """What a person says of an incident or of a pipeline. It comes as a record of its pipeline, as frames do.
 
     Attributes:
         pipeline: its name.
-        act: ``"new_normal"``: what the series do now is normal from here on; ``"false_alarm"``: there was
-            nothing; ``"confirm"``: it was as told, or as ``cause`` and ``stage`` say.
-        incident: its identity.
+        act: ``"acknowledge"``: somebody is on it; ``"snooze"``: tell no news for ``for_ms``; ``"resolve"``:
+            it is over; ``"new_normal"``: what the series do now is normal from here on; ``"false_alarm"``:
+            there was nothing; ``"confirm"``: it was as told, or as ``cause`` and ``stage`` say; ``"mute"``:
+            planned work, tell of the pipeline or of one ``stage`` afterwards only; ``"unmute"``: it is done.
+        incident: its identity; ``""`` for ``"mute"`` and ``"unmute"``.
         who: said so.
         why: in their words, ``""`` for none.
-        cause, stage: of ``"confirm"``, what it really was; ``""``: as told.
+        cause, stage: of ``"confirm"``, what it really was, ``""`` as told; ``stage`` of ``"mute"`` and
+            ``"unmute"``: only this one, ``""`` for all.
+        for_ms: of ``"snooze"`` and ``"mute"``: how long, from the time at which the log takes the record.
+        via: how it was said: ``"slack"``, ``"page"``, ``"command"`` or ``"code"``.
         schema: see :data:`SCHEMA`.
     """
 
     pipeline: str
-    act: Literal["new_normal", "false_alarm", "confirm"]
-    incident: str
+    act: Literal["acknowledge", "snooze", "resolve", "new_normal", "false_alarm", "confirm", "mute", "unmute"]
+    incident: str = ""
     who: str = ""
     why: str = ""
     cause: str = ""
     stage: str = ""
+    for_ms: int = 0
+    via: str = ""
     schema: int = SCHEMA
 
 

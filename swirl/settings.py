@@ -227,8 +227,37 @@ class WatchSettings(Settings):
     slack_show_labels: bool = _setting(
         "SWIRL_SLACK_SHOW_LABELS", default=False, doc="1: reasons of invalid records may be shown in Slack"
     )
+    slack_signing_secret: str = _setting(
+        "SWIRL_SLACK_SIGNING_SECRET",
+        "",
+        "of the Slack app: buttons work over HTTP, at /slack/acts of SWIRL_HTTP",
+        secret=True,
+    )
+    slack_app_token: str = _setting(
+        "SWIRL_SLACK_APP_TOKEN",
+        "",
+        "app-level token (xapp-...): buttons work over Socket Mode, without an open port",
+        secret=True,
+    )
+    slack_routes: str = _setting(
+        "SWIRL_SLACK_ROUTES", "", "TOML file: which incidents go to which channel, quiet hours, mentions"
+    )
+    alertmanager: str = _setting(
+        "SWIRL_ALERTMANAGER", "", "address of an Alertmanager, such as http://localhost:9093"
+    )
+    alertmanager_seconds: float = _setting(
+        "SWIRL_ALERTMANAGER_SECONDS",
+        60.0,
+        "time after which open incidents and the heartbeat are sent to it again",
+        above=0,
+    )
+    url: str = _setting("SWIRL_URL", "", "where people reach this page, for links; empty: none in messages")
+    runbook: str = _setting("SWIRL_RUNBOOK", "", "address of your runbook, for links")
     http: str = _setting(
-        "SWIRL_HTTP", "127.0.0.1:9464", "address of /metrics, /livez and /readyz; empty: none"
+        "SWIRL_HTTP", "127.0.0.1:9464", "address of the page, /metrics, /livez and /readyz; empty: none"
+    )
+    http_token: str = _setting(
+        "SWIRL_HTTP_TOKEN", "", "lets a browser act on incidents; empty: a new one at each start", secret=True
     )
     state: str = _setting("SWIRL_STATE", "", "folder of the state; empty: ~/.local/state/swirl")
 

@@ -309,7 +309,9 @@ class PrometheusSink(Collector):
             known = self._known.setdefault(effect.pipeline, _Known())
             if isinstance(effect, VerdictChanged):
                 known.verdict = effect.verdict
-            elif known.window is None or effect.start_ms >= known.window.start_ms:
+            elif isinstance(effect, WindowClosed) and (
+                known.window is None or effect.start_ms >= known.window.start_ms
+            ):
                 known.window = effect
 
     def forget(self, pipeline: str) -> None:

@@ -199,7 +199,7 @@ class Harness(Transport):
                 self.alarms += [(effect, point) for point in effect.points() if point.state is State.ANOMALY]
         elif isinstance(effect, IncidentChanged):
             self.changes.append(effect)
-        else:
+        elif isinstance(effect, VerdictChanged):
             self.verdicts.append(effect)
             for pipeline in self._pipelines:
                 if pipeline.name == effect.pipeline:
