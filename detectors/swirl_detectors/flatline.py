@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from swirl.detector import Kind, Points, Rows, Scores, restoring
+from swirl.detector import Kind, Points, Rows, Scores
+from swirl_detectors.run_bank import HELD, RunBank
 from swirl_detectors.runs import RunTails
 from swirl_detectors.whiten import measured
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FlatlineBank", "FlatlineDetector"]
 
-_VERSION = 1
 _EXTRA = 12.0
 _CHANGES = 20.0
 """Changes of value that a series must have shown before standing still says anything."""
@@ -28,7 +28,6 @@ _MOST = 3.0
 """One repeat is worth so many nats at most: a source that sends a value twice does not stand still."""
 
 (
-    _HELD,
     _POINTS,  # learnt
     _MEAN,  # of the values, shown as expected
     _VALUE,  # the last one
@@ -39,7 +38,7 @@ _MOST = 3.0
     _CHANGED,  # changes of value, fading
     _BEGUN,  # runs that were over, fading: a value that was repeated at least once
     _GONE_ON,  # repeats after the first in these runs
-) = range(11)
+) = range(HELD + 1, 11)
 _HEIGHT = 11
 _KINDS = frozenset({Kind.LEVEL, Kind.POSITIVE, Kind.RATE})
 
@@ -93,7 +92,7 @@ class FlatlineDetector:
         return bank
 
 
-class FlatlineBank:
+class FlatlineBank(RunBank):
     """The running form: all series of one kind in one pipeline, one pass over their rows.
 
     Attributes:
@@ -106,19 +105,14 @@ class FlatlineBank:
             raise ValueError(
                 f"the flatline detector judges rates, levels and positive values, not a {kind.value}"
             )
-        self.kind = kind
-        self.expected_alarms = 0.0
-        self._table: Array = np.zeros((_HEIGHT, 0))
+        super().__init__(kind, _HEIGHT, RunTails(_FLOOR), float(np.exp(-_FLOOR)))
         self._warm_up = warm_up
-        self._tails = RunTails(_FLOOR)
         self._measured: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._ended: Array = np.zeros((3, 0))
 
     def grow(self, size: int) -> None:
         """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
-        new = np.zeros((_HEIGHT, max(0, size - self._table.shape[1])))
-        self._table = np.concatenate((self._table, new), axis=1)
-        self._tails.grow(self._table.shape[1], float(np.exp(-_FLOOR)))
+        super().grow(size)
         self._measured = np.zeros(self._table.shape[1], dtype=np.bool_)
         self._ended = np.zeros((3, self._table.shape[1]))
 
@@ -137,7 +131,7 @@ class FlatlineBank:
         run = np.where(same, table[_RUN] + 1, np.where(ok, 0.0, table[_RUN]))
         nats = _worth(table, run)
         onset = np.where(table[_RUN] > 0, table[_ONSET], float(points.start_ms))
-        held, varied = table[_HELD] > 0, table[_CHANGED] >= _CHANGES
+        held, varied = table[HELD] > 0, table[_CHANGED] >= _CHANGES
         alarm = same & varied & (nats > limit) & ~held & (table[_TOLD] == 0)
         self._note_ended(rows, table, ok, same)
         nan = np.full(len(rows), np.nan)
@@ -163,7 +157,7 @@ class FlatlineBank:
 
     def _note_ended(self, rows: Rows, table: Array, ok: NDArray[np.bool_], same: NDArray[np.bool_]) -> None:
         """What is to be learnt if the window is: nats and repeats of a run that is over, and that it is."""
-        over = ok & ~same & (table[_SEEN] > 0) & (table[_HELD] == 0)
+        over = ok & ~same & (table[_SEEN] > 0) & (table[HELD] == 0)
         if self.kind is Kind.RATE:
             over &= table[_VALUE] > 0
         known = over & (table[_TOLD] == 0) & (table[_CHANGED] >= _CHANGES)
@@ -192,20 +186,6 @@ class FlatlineBank:
         table[_MEAN] += share * value - share * table[_MEAN]
         self._table[:, rows] = table
 
-    def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: they raise no alarm, and are ``loud`` while they stand still."""
-        self._table[_HELD, rows] = 1.0
-
-    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
-        """The incident is over. With ``adopt`` the rows begin anew, their tails excepted.
-
-        With ``chance`` the alarm was a false one, and raises the thresholds; a real one leaves them alone.
-        """
-        self._tails.release(rows, chance=chance)
-        self._table[_HELD, rows] = 0.0
-        if adopt:
-            self._table[:, rows] = 0.0
-
     def refresh(self, alarms_per_window: float) -> None:
         """Set thresholds from all that was learnt.
 
@@ -216,30 +196,6 @@ class FlatlineBank:
         table = self._table
         begin = np.minimum((table[_CHANGED] + 1) / (np.minimum(table[_POINTS], _MEMORY) + 1), 1.0)
         self._tails.refresh(begin * np.exp(-_FLOOR), alarms_per_window)
-
-    def snapshot(self) -> dict[str, Any]:
-        """All state between two windows, from which ``build`` resumes exactly."""
-        return {
-            "version": _VERSION,
-            "kind": self.kind.value,
-            "size": self._table.shape[1],
-            "expected_alarms": self.expected_alarms,
-            "table": self._table.astype("<f8").tobytes(),
-            "tails": self._tails.snapshot(),
-        }
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Take over the state of a bank of the same kind.
-
-        Raises:
-            SnapshotError: the snapshot is of another version or kind, or damaged.
-        """
-        with restoring(snapshot, _VERSION, self.kind):
-            self.grow(int(snapshot["size"]))
-            table = np.frombuffer(snapshot["table"], dtype="<f8")
-            self._table = table.reshape(self._table.shape).astype(np.float64)
-            self._tails.restore(snapshot["tails"])
-            self.expected_alarms = float(snapshot["expected_alarms"])
 
 
 def _worth(table: Array, run: Array) -> Array:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from swirl.detector import Kind, Points, Rows, Scores, restoring
+from swirl.detector import Kind, Points, Rows, Scores
 from swirl_detectors.envelope import HALF, ends
 from swirl_detectors.pattern import VIEWS, Recent
+from swirl_detectors.run_bank import HELD, RunBank
 from swirl_detectors.runs import RunTails
 from swirl_detectors.spacing import Spacing
 from swirl_detectors.whiten import measured
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NoveltyBank", "NoveltyDetector"]
 
-_VERSION = 1
 _HOLD = 20
 """Points for which a novelty is remembered, so that those of different views add up."""
 _QUIET_SHARE = 0.05
@@ -44,7 +44,7 @@ _LARGEST_COUNT = 1e15
 _SMALLEST = 1e-12
 _TOO_LARGE = 1e120
 
-_HELD, _QUIET, _PEAK, _ONSET, _TOLD = range(5)
+_QUIET, _PEAK, _ONSET, _TOLD = range(HELD + 1, 5)
 _HEIGHT = 5
 _KINDS = frozenset({Kind.LEVEL, Kind.POSITIVE, Kind.RATE})
 
@@ -106,7 +106,7 @@ class NoveltyDetector:
         return bank
 
 
-class NoveltyBank:
+class NoveltyBank(RunBank):
     """The running form: all series of one kind in one pipeline, one pass over their rows; 7 kB a series.
 
     Attributes:
@@ -121,27 +121,23 @@ class NoveltyBank:
             )
         if threshold is not None and not 0 < threshold < inf:
             raise ValueError(f"threshold: {threshold} is not a number of nats above 0")
-        self.kind = kind
-        self.expected_alarms = 0.0
+        super().__init__(kind, _HEIGHT, RunTails(_FLOOR, _PRIOR, _EXCESS), _NOMINAL)
         self._warm_up, self._threshold = warm_up, threshold
-        self._table: Array = np.zeros((_HEIGHT, 0))
         self._recent = Recent()
         self._past = Spacing(gaps=2, records=2)
-        self._tails = RunTails(_FLOOR, _PRIOR, _EXCESS)
         self._novelties = np.zeros((0, VIEWS, _HOLD), dtype=np.float32)
         self._last: Array = np.zeros((VIEWS, 0))
         self._ended: Array = np.zeros(0)
 
     def grow(self, size: int) -> None:
         """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
-        size = max(size, self._table.shape[1])
-        new = size - self._table.shape[1]
-        self._table = np.concatenate((self._table, np.zeros((_HEIGHT, new))), axis=1)
+        super().grow(size)
+        size = self._table.shape[1]
+        new = size - len(self._novelties)
         self._novelties = np.concatenate((self._novelties, np.zeros((new, VIEWS, _HOLD), dtype=np.float32)))
         self._last = np.full((VIEWS, size), np.nan)
         self._ended = np.zeros(size)
         self._recent.grow(size)
-        self._tails.grow(size, _NOMINAL)
         self._past.grow(size)
 
     def score(self, rows: Rows, points: Points) -> Scores:
@@ -207,7 +203,7 @@ class NoveltyBank:
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.int64]]:
         """Alarm, loud, since; moves the runs on."""
         table = self._table[:, rows]
-        held = table[_HELD] > 0
+        held = table[HELD] > 0
         above = nats > _FLOOR
         onset = np.where(table[_PEAK] > 0, table[_ONSET], float(start_ms))
         alarm = (nats > limit) & ~held & (table[_QUIET] <= 0)
@@ -241,17 +237,13 @@ class NoveltyBank:
         self._recent.learn(rows, value, points.start_ms, points.window_ms)
         self.expected_alarms += self._tails.learn(rows, self._ended[rows])
 
-    def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: they raise no alarm, and are ``loud`` while the value is new."""
-        self._table[_HELD, rows] = 1.0
-
     def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
         """The incident is over, and its evidence with it.
 
         With ``adopt`` the rows begin anew, their tails excepted. With ``chance`` the alarm was a false one,
         and raises the thresholds; a real one leaves them alone.
         """
-        self._tails.release(rows, chance=chance)
+        super().release(rows, adopt=adopt, chance=chance)
         self._table[:, rows] = 0.0
         self._novelties[rows] = 0.0
         if adopt:
@@ -266,36 +258,18 @@ class NoveltyBank:
         """
         self._tails.refresh(np.full(self._table.shape[1], _NOMINAL), alarms_per_window)
 
-    def snapshot(self) -> dict[str, Any]:
-        """All state between two windows, from which ``build`` resumes exactly."""
+    def _more(self) -> dict[str, Any]:
         return {
-            "version": _VERSION,
-            "kind": self.kind.value,
-            "size": self._table.shape[1],
-            "expected_alarms": self.expected_alarms,
-            "table": self._table.astype("<f8").tobytes(),
             "novelties": self._novelties.astype("<f4").tobytes(),
             "recent": self._recent.snapshot(),
             "past": self._past.snapshot(),
-            "tails": self._tails.snapshot(),
         }
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Take over the state of a bank of the same kind.
-
-        Raises:
-            SnapshotError: the snapshot is of another version or kind, or damaged.
-        """
-        with restoring(snapshot, _VERSION, self.kind):
-            self.grow(int(snapshot["size"]))
-            table = np.frombuffer(snapshot["table"], dtype="<f8")
-            self._table = table.reshape(self._table.shape).astype(np.float64)
-            novelties = np.frombuffer(snapshot["novelties"], dtype="<f4")
-            self._novelties = novelties.reshape(self._novelties.shape).astype(np.float32)
-            self._recent.restore(snapshot["recent"])
-            self._past.restore(snapshot["past"])
-            self._tails.restore(snapshot["tails"])
-            self.expected_alarms = float(snapshot["expected_alarms"])
+    def _restore_more(self, snapshot: dict[str, Any]) -> None:
+        novelties = np.frombuffer(snapshot["novelties"], dtype="<f4")
+        self._novelties = novelties.reshape(self._novelties.shape).astype(np.float32)
+        self._recent.restore(snapshot["recent"])
+        self._past.restore(snapshot["past"])
 
 
 def _sum(worth: Array) -> Array:

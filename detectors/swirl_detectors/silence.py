@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from swirl.detector import Kind, Points, Rows, Scores, restoring
+from swirl.detector import Kind, Points, Rows, Scores
+from swirl_detectors.run_bank import HELD, RunBank
 from swirl_detectors.runs import RunTails
 from swirl_detectors.season import DAY_MS
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SilenceBank", "SilenceDetector"]
 
-_VERSION = 2
 _HOURS = 24
 _HOUR_WORTH = 20.0
 """Windows that the mean of all hours counts for in the mean of one."""
@@ -31,14 +31,13 @@ _MOST = 6.0
 _LARGEST_COUNT = 1e15
 
 (
-    _HELD,
     _POINTS,  # learnt
     _MEAN,
     _VARIANCE,
     _RUN,  # nats of the present silence
     _TOLD,  # it has raised its alarm
     _ONSET,
-) = range(7)
+) = range(HELD + 1, 7)
 _TODAY = slice(7, 10)
 """Sum, windows and empty windows of the present hour: they join those of earlier days when it is over."""
 _SUMS = slice(10, 10 + _HOURS)
@@ -92,30 +91,28 @@ class SilenceDetector:
         return bank
 
 
-class SilenceBank:
+class SilenceBank(RunBank):
     """The running form: all series of counts in one pipeline, one pass over their rows.
 
     Attributes:
         expected_alarms: false alarms that the thresholds in force have allowed so far.
     """
 
+    _version: ClassVar[int] = 2
+
     def __init__(self, kind: Kind, warm_up: int = 60) -> None:
         if kind is not Kind.RATE:
             raise ValueError(f"the silence detector judges counts, not a {kind.value}")
-        self.expected_alarms = 0.0
-        self._table: Array = np.zeros((_HEIGHT, 0))
+        super().__init__(kind, _HEIGHT, RunTails(_FLOOR), float(np.exp(-_FLOOR)))
         self._warm_up = warm_up
         self._hour = 0
-        self._tails = RunTails(_FLOOR)
         self._ended: Array = np.zeros(0)
         self._measured: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         self._alarmed: NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
 
     def grow(self, size: int) -> None:
         """Make room: rows ``0 .. size - 1`` exist from now on. Never shrinks."""
-        new = np.zeros((_HEIGHT, max(0, size - self._table.shape[1])))
-        self._table = np.concatenate((self._table, new), axis=1)
-        self._tails.grow(self._table.shape[1], float(np.exp(-_FLOOR)))
+        super().grow(size)
         self._ended = np.zeros(self._table.shape[1])
         self._measured = np.zeros(self._table.shape[1], dtype=np.bool_)
         self._alarmed = np.zeros(self._table.shape[1], dtype=np.bool_)
@@ -136,7 +133,7 @@ class SilenceBank:
         limit = usual_limit + np.where(ready, 0.0, _EXTRA)
         onset = np.where(table[_RUN] > 0, table[_ONSET], float(points.start_ms))
         run = np.where(empty, table[_RUN] + worth, np.where(ok, 0.0, table[_RUN]))
-        held = table[_HELD] > 0
+        held = table[HELD] > 0
         alarm = empty & (run > limit) & ~held & (table[_TOLD] == 0)
         self._ended[rows] = np.where(ok & ~empty & ~held & (table[_TOLD] == 0), table[_RUN], 0.0)
         self._measured[rows], self._alarmed[rows] = ok, alarm
@@ -187,21 +184,6 @@ class SilenceBank:
         table[_TODAY] += np.array((count, np.ones_like(count), count == 0))
         self._table[:, rows] = table
 
-    def hold(self, rows: Rows) -> None:
-        """The rows are in an incident: they raise no alarm, and are ``loud`` while far from normal."""
-        self._table[_HELD, rows] = 1.0
-
-    def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
-        """The incident is over. With ``adopt`` the rows begin anew, their tails excepted.
-
-        With ``chance`` the alarm was a false one, and raises the thresholds; a real one leaves them alone.
-        """
-        self._tails.release(rows, chance=chance)
-        self._table[_HELD, rows] = 0.0
-        if adopt:
-            self._table[_POINTS : _ONSET + 1, rows] = 0.0
-            self._table[_TODAY.start :, rows] = 0.0
-
     def refresh(self, alarms_per_window: float) -> None:
         """Set thresholds from all that was learnt.
 
@@ -213,32 +195,11 @@ class SilenceBank:
         begin = np.where(table[_POINTS] > 0, -np.expm1(-_worth(table, table[_MEAN])), 1.0)
         self._tails.refresh(np.maximum(begin, 1e-3) * np.exp(-_FLOOR), alarms_per_window)
 
-    def snapshot(self) -> dict[str, Any]:
-        """All state between two windows, from which ``build`` resumes exactly."""
-        return {
-            "version": _VERSION,
-            "kind": Kind.RATE.value,
-            "hour": self._hour,
-            "expected_alarms": self.expected_alarms,
-            "size": self._table.shape[1],
-            "table": self._table.astype("<f8").tobytes(),
-            "tails": self._tails.snapshot(),
-        }
+    def _more(self) -> dict[str, Any]:
+        return {"hour": self._hour}
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Take over the state of another bank.
-
-        Raises:
-            SnapshotError: the snapshot is of another version or kind, or damaged.
-        """
-        with restoring(snapshot, _VERSION, Kind.RATE):
-            self.grow(int(snapshot["size"]))
-            self._table = (
-                np.frombuffer(snapshot["table"], dtype="<f8").reshape(self._table.shape).astype(np.float64)
-            )
-            self._hour = int(snapshot["hour"]) % _HOURS
-            self._tails.restore(snapshot["tails"])
-            self.expected_alarms = float(snapshot["expected_alarms"])
+    def _restore_more(self, snapshot: dict[str, Any]) -> None:
+        self._hour = int(snapshot["hour"]) % _HOURS
 
 
 def _hour(start_ms: int) -> int:
