@@ -32,6 +32,9 @@ __all__ = [
 _LEAST = -4.0
 """No deviate is lower: two samples that are exactly alike say no more than that."""
 _MOST = 1e12
+_SKEWNESS = 1.2
+"""Of the area between two cumulative distributions."""
+_AREA_SHAPE = 4 / _SKEWNESS**2
 
 
 class Law(Protocol):
@@ -204,16 +207,24 @@ class KolmogorovLaw:
 
 @dataclass(frozen=True, slots=True)
 class GammaLaw:
-    """The square of a distance that is a gamma variable.
+    """The square of an area between two cumulative distributions.
+
+    The area is taken for a gamma variable that is moved, so that besides mean and variance its skewness is
+    that of areas under Brownian bridges: 1.28 for the bridge itself (L. Shepp, "On the integral of the
+    absolute value of the pinned Wiener process", 1982), 1.2 to 1.3 along continuous laws, 1.0 where there are
+    two values. One that is not moved has twice its relative spread, 0.73 along a normal law, and is passed
+    1.6 times too often at 1 %.
 
     Attributes:
-        shape: of that variable.
-        scale: of that variable.
+        shape: square of the mean over the variance of the area.
+        scale: variance over mean of the area.
 
     Example:
-        >>> law = GammaLaw(4.0, 0.1)
-        >>> round(law.p_value(0.775**2), 3), round(law.distance(law.deviate(0.6)), 3)
-        (0.05, 0.6)
+        >>> law = GammaLaw(5.309, 0.05902)
+        >>> round(law.p_value(0.575**2), 3), round(law.deviate(0.575**2), 2)
+        (0.049, 1.66)
+        >>> round(law.distance(law.deviate(0.6)), 3)
+        0.6
     """
 
     shape: float
@@ -227,20 +238,27 @@ class GammaLaw:
     @property
     def freedom(self) -> float:
         """Of a chi-square variable that varies as much."""
-        return 2 * self.shape * (self.shape + 1) / (4 * self.shape + 6)
+        fourth = 4 * self.shape + 4 * math.sqrt(self.shape) * _SKEWNESS + 2 + 1.5 * _SKEWNESS**2
+        return 2 * (self.shape + 1) ** 2 / fourth
 
     def deviate(self, distance: float) -> float:
         """The distance as a standard normal deviate."""
-        x = min(2 * math.sqrt(distance) / self.scale, _MOST)
-        return max(chi_square_deviate(x, 2 * self.shape), _LEAST)
+        return max(chi_square_deviate(2 * self._moved(distance), 2 * _AREA_SHAPE), _LEAST)
 
     def distance(self, deviate: float) -> float:
         """The distance that has a deviate."""
-        return (_chi_square(deviate, 2 * self.shape) * self.scale / 2) ** 2
+        spreads = (_chi_square(deviate, 2 * _AREA_SHAPE) / 2 - _AREA_SHAPE) / math.sqrt(_AREA_SHAPE)
+        area = self.scale * (self.shape + spreads * math.sqrt(self.shape))
+        return max(area, 0.0) ** 2
 
     def p_value(self, distance: float) -> float:
         """The probability of so much or more."""
-        return float(special.gammaincc(self.shape, math.sqrt(distance) / self.scale))
+        return float(special.gammaincc(_AREA_SHAPE, self._moved(distance)))
+
+    def _moved(self, distance: float) -> float:
+        """A gamma variable of scale 1 that is as many standard deviations from its mean as the area."""
+        spreads = (math.sqrt(distance) / self.scale - self.shape) / math.sqrt(self.shape)
+        return min(max(_AREA_SHAPE + spreads * math.sqrt(_AREA_SHAPE), 0.0), _MOST)
 
 
 def ratio_evidence(ratio: float, freedom: float, known: float) -> float:

@@ -191,6 +191,50 @@ def test_a_law_of_chance_turns_distances_to_deviates_and_back(law: null_law.Law)
         assert np.isfinite(law.deviate(extreme))
 
 
+ALONG = {
+    "uniform": np.linspace(0.005, 0.995, 100),
+    "normal": stats.norm.ppf(np.linspace(0.005, 0.995, 100)),
+    "log-normal": stats.lognorm.ppf(np.linspace(0.005, 0.995, 100), 1.0),
+}
+
+
+def areas(ranks: NDArray[Any], steps: NDArray[Any], draws: int = 30_000) -> NDArray[Any]:
+    """Under as many Brownian bridges, looked at in points of some ranks."""
+    lengths = np.sqrt(np.diff(ranks, prepend=0.0, append=1.0))
+    walks = np.cumsum(np.random.default_rng(9).normal(size=(draws, len(lengths))) * lengths, axis=1)
+    bridges = walks[:, :-1] - walks[:, -1:] * ranks
+    return np.asarray((np.abs(bridges) * steps).sum(axis=1))
+
+
+@pytest.mark.parametrize("law", ALONG)
+def test_areas_under_bridges_are_as_rare_as_their_law_says(law: str) -> None:
+    ranks = np.linspace(0.005, 0.995, 100)
+    steps = np.gradient(ALONG[law])
+    known, seen = drift.area_law(ranks, steps), areas(ranks, steps)
+    for p in (0.05, 0.01):
+        limit = np.sqrt(known.distance(float(stats.norm.isf(p))))
+        assert 0.8 < (seen > limit).mean() / p < 1.25, p
+    deviates = np.array([known.deviate(area * area) for area in seen[:5000]])
+    assert abs(stats.skew(deviates)) < 0.3
+
+
+def test_the_area_between_two_values_is_not_rejected_too_often() -> None:
+    ranks = np.array([0.7])
+    known = drift.area_law(ranks, np.ones(1))
+    seen = areas(ranks, np.ones(1))
+    for p in (0.05, 0.01):
+        assert (seen > np.sqrt(known.distance(float(stats.norm.isf(p))))).mean() < 1.2 * p
+
+
+def test_the_freedom_of_an_area_is_that_of_its_square() -> None:
+    ranks = np.linspace(0.005, 0.995, 100)
+    steps = np.gradient(ALONG["normal"])
+    squares = areas(ranks, steps) ** 2
+    known = drift.area_law(ranks, steps)
+    assert known.mean == pytest.approx(squares.mean(), rel=0.03)
+    assert known.freedom == pytest.approx(2 * squares.mean() ** 2 / squares.var(), rel=0.1)
+
+
 def test_the_evidence_of_a_ratio_is_that_of_the_f_law() -> None:
     assert null_law.ratio_evidence(4.0, 9.0, 30.0) == pytest.approx(-np.log(stats.f.sf(4.0, 9, 30)))
     assert null_law.ratio_limit(10.0, 9.0, 30.0) == pytest.approx(stats.f.isf(np.exp(-10.0), 9, 30))
