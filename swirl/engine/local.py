@@ -21,10 +21,12 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from swirl.clock import Clock, SystemClock
 from swirl.effect import VerdictChanged
+from swirl.engine.desk import Desk
 from swirl.engine.loop import MonitorLoop
 from swirl.engine.share import ShareClient, ShareServer
 from swirl.engine.store import StateFolder, default_folder, temporary_folder
 from swirl.errors import SettingsError, SnapshotError
+from swirl.frame import encode
 from swirl.monitor import Monitor
 from swirl.sdk import feedback, transport
 from swirl.sdk.transport import Transport
@@ -39,9 +41,10 @@ if TYPE_CHECKING:
 
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
-    from swirl.frame import Verdict
+    from swirl.frame import Act, Verdict
     from swirl.settings import Settings
     from swirl.sinks.base import Sink
+    from swirl.sinks.board import Board
 
 __all__ = ["LocalEngine", "watch"]
 
@@ -86,6 +89,7 @@ class LocalEngine(Transport):
         self._client: ShareClient | None = None
         self._server: ShareServer | None = None
         self._web: Server | None = None
+        self._desk: Desk | None = None
         self._outlets: list[Outlet] = []
         self._signature = _signature(self._settings, self._watch)
         self._compared = False
@@ -115,6 +119,11 @@ class LocalEngine(Transport):
         """Where ``/metrics`` is served, ``http://127.0.0.1:9464``; empty where it is not."""
         return self._web.url if self._web is not None and self._web.listening else ""
 
+    @property
+    def board(self) -> Board | None:
+        """What there is to see, where the monitor runs in this process."""
+        return self._desk.board if self._desk is not None else None
+
     def _become_watcher(self) -> None:
         try:
             self._build()
@@ -126,6 +135,7 @@ class LocalEngine(Transport):
     def _build(self) -> None:
         monitor = Monitor(self._settings, self._detectors)
         self._restore(monitor)
+        desk = Desk(self._watch, self.act)
         exporter = PrometheusSink(outlets=self._counts, refused=lambda: self._lost_frames(monitor))
         people = [*self._slack(), *self._extra_sinks] or [LogSink()]
         self._outlets = [Outlet(sink) for sink in (exporter, *people)]
@@ -139,10 +149,12 @@ class LocalEngine(Transport):
             self._web = serve(application(registry, live=self._live, ready=self._ready), self._watch.http)
         if self._folder is not None:
             self._server = ShareServer(self._folder.socket_path, loop.put)
+        desk.take_over(monitor)
         for effect in monitor.standing():
             exporter.handle(effect)
             if isinstance(effect, VerdictChanged):
                 self._tell(effect.pipeline, effect.verdict)
+        self._desk = desk
         loop.start()
         self._monitor, self._loop = monitor, loop
 
@@ -230,6 +242,14 @@ class LocalEngine(Transport):
         else:
             raise ConnectionError("nobody watches just now")
 
+    def act(self, act: Act) -> None:
+        """Take what a person says of an incident or a pipeline, as frames are taken.
+
+        Raises:
+            OSError: nobody watches just now.
+        """
+        self.send(act.pipeline, encode(act), _nothing)
+
     def _lost(self, client: ShareClient) -> None:
         """The process that watched is gone: the next frame finds its successor, or becomes it."""
         with self._role:
@@ -240,6 +260,8 @@ class LocalEngine(Transport):
     def _carry(self, effect: Effect) -> None:
         if isinstance(effect, VerdictChanged):
             self._tell(effect.pipeline, effect.verdict)
+        if self._desk is not None:
+            self._desk.handle(effect)
         for outlet in self._outlets:
             outlet.offer(effect)
 
@@ -313,12 +335,16 @@ class LocalEngine(Transport):
         for part in (self._client, self._server, self._web):
             if part is not None:
                 part.abandon()
-        self._loop = self._client = self._server = self._web = self._monitor = None
+        self._loop = self._client = self._server = self._web = self._monitor = self._desk = None
         self._outlets = []
         if self._folder is None:
             self._closed = True  # nobody could ever find this child's monitor
         else:
             self._folder.forget_lock()
+
+
+def _nothing() -> None:
+    """No emitter counts an act."""
 
 
 def _signature(*settings: Settings) -> str:

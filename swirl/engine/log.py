@@ -32,8 +32,8 @@ class Log(Protocol):
         """Append records; returns when they are safe."""
         ...
 
-    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
-        """Append a record soon; what becomes of it is not awaited."""
+    def post(self, topic: str, partition: int | None, key: bytes | None, value: bytes) -> None:
+        """Append a record soon; what becomes of it is not awaited. Without a partition its key decides."""
         ...
 
     async def calm(self) -> None:

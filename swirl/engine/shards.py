@@ -19,6 +19,7 @@ from swirl.engine.messenger import Messenger
 from swirl.engine.pieces import Record
 from swirl.engine.shard import TICK, Shard
 from swirl.errors import TopicsError
+from swirl.frame import encode
 from swirl.monitor import FoldError, Monitor
 from swirl.sinks.prometheus import PrometheusSink, WorkerFigures
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
+    from swirl.engine.desk import Desk
     from swirl.engine.log import Log
     from swirl.engine.pieces import Shelf
+    from swirl.frame import Act
     from swirl.kafka.topics import Topics
     from swirl.settings import MonitorSettings, WorkerSettings
     from swirl.sinks.base import Sink
@@ -61,6 +64,7 @@ class Shards:
         worker: how often to save, and whether to keep what cannot be read.
         sink: tells people.
         threads: incident -> where the sink tells it; the same mapping as the sink's own memory.
+        desk: shows people how things stand.
         fenced: whether this worker may have lost its partitions without knowing it.
         detectors: kind of series -> its detectors; default: those of production.
         clock: seconds that never go back.
@@ -80,13 +84,14 @@ class Shards:
         *,
         sink: Sink,
         threads: dict[str, str],
+        desk: Desk | None = None,
         fenced: Callable[[], bool] = lambda: False,
         detectors: Mapping[Kind, Sequence[Detector]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log, self._topics = log, topics
         self._settings, self._worker, self._detectors = settings, worker, detectors
-        self._clock = clock
+        self._clock, self._desk = clock, desk
         self._shards: dict[int, Shard] = {}
         self._progress: dict[int, float] = {}
         self._behind: dict[int, int] = {}
@@ -189,6 +194,8 @@ class Shards:
             self._behind.pop(shard.partition, None)
             for effect in shard.monitor.standing():
                 self.exporter.handle(effect)
+            if self._desk is not None:
+                self._desk.take_over(shard.monitor)
 
     def _drop(self, partition: int) -> None:
         shard = self._shards.pop(partition)
@@ -196,6 +203,8 @@ class Shards:
         self._progress.pop(partition, None)
         self._gone.add(shard)
         self._messenger.drop(shard)
+        if self._desk is not None:
+            self._desk.forget(shard.monitor.pipelines)
         for pipeline in shard.monitor.pipelines:
             self.exporter.forget(pipeline)
             self._saved_ms.pop(pipeline, None)
@@ -260,6 +269,8 @@ class Shards:
         for effect in effects:
             if shard.partition not in self._behind:
                 self.exporter.handle(effect)
+                if self._desk is not None:
+                    self._desk.handle(effect)
             if isinstance(effect, WindowClosed):
                 key = effect.pipeline.encode()
                 for record in wire.window_records(effect):
@@ -299,6 +310,10 @@ class Shards:
         """Let time pass in all partitions; that the ticks come back shows that all of the way works."""
         for partition in self._shards:
             self._log.post(self._topics.frames, partition, None, TICK)
+
+    def say(self, act: Act) -> None:
+        """Append what a person says to the log, where whoever owns its pipeline folds it."""
+        self._log.post(self._topics.frames, None, act.pipeline.encode(), encode(act))
 
     async def save(self) -> bool:
         """Write what was told, and the one snapshot that waits longest, if any is due; whether one was."""

@@ -33,8 +33,8 @@ class MemoryLog:
             self.written += 1
             self.records[topic, partition].append(record)
 
-    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
-        self.records[topic, partition].append(Record(key or b"", value))
+    def post(self, topic: str, partition: int | None, key: bytes | None, value: bytes) -> None:
+        self.records[topic, partition or 0].append(Record(key or b"", value))
 
     async def calm(self) -> None:
         await asyncio.sleep(0)

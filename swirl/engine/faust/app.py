@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from swirl import quiet
+from swirl.engine.desk import Desk
 from swirl.engine.shards import Shards
 from swirl.engine.watchdog import Watchdog
 from swirl.errors import MissingExtraError
@@ -28,6 +29,7 @@ except ImportError as error:
     raise MissingExtraError(error.name or "faust", "worker") from None
 
 if TYPE_CHECKING:
+    from swirl.frame import Act
     from swirl.sinks.base import Sink
 
 __all__ = ["WorkerApp", "from_environment"]
@@ -63,12 +65,14 @@ class WorkerApp(faust.App):
         self._repeats = quiet.RateLimit()
         self._generation = 0
         threads: dict[str, str] = {}
+        self.desk = Desk(watch, self.act)
         self.watchdog = Watchdog(worker, self._trouble)
         self.shards = Shards(
             KafkaLog(self, kafka, Topics.of(kafka), self.watchdog.touch),
             *(Topics.of(kafka), monitor, worker),
             sink=sink or _people(watch, threads),
             threads=threads,
+            desk=self.desk,
             fenced=self._is_fenced,
         )
         self._connect()
@@ -121,6 +125,16 @@ class WorkerApp(faust.App):
         quiet.remove()
         if self._web is not None:
             self._web.close()
+
+    def act(self, act: Act) -> None:
+        """Send what a person says to whoever watches the pipeline; may be called from any thread.
+
+        Raises:
+            OSError: this worker is not ready.
+        """
+        if not self.shards.ready:
+            raise ConnectionError("this worker waits for its partitions; say it again in a moment")
+        self.loop.call_soon_threadsafe(self.shards.say, act)
 
     async def wind_down(self, seconds: float) -> None:
         """Save all and tell what waits, as far as ``seconds`` allow."""

@@ -59,10 +59,10 @@ class KafkaLog:
         except TopicAuthorizationFailedError:
             raise self._refusal(topic) from None
 
-    async def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> Any:
+    async def _send(self, topic: str, partition: int | None, key: bytes | None, value: bytes | None) -> Any:
         return await self._app.producer.send(topic, key, value, partition, None, {})
 
-    def post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+    def post(self, topic: str, partition: int | None, key: bytes | None, value: bytes) -> None:
         """Append a record soon."""
         self._posted += len(value) + _TASK_BYTES
         self._begin(self._post(topic, partition, key, value))
@@ -78,7 +78,7 @@ class KafkaLog:
         while self._posted > _POSTED_BYTES:
             await asyncio.wait(self._posts, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _post(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+    async def _post(self, topic: str, partition: int | None, key: bytes | None, value: bytes) -> None:
         try:
             await (await self._send(topic, partition, key, value))
         except TopicAuthorizationFailedError:
