@@ -1,6 +1,7 @@
 """How effects leave: one dependency, one file."""
 
-from swirl.sinks.base import Doubting, Sink
-from swirl.sinks.outlet import Counts, Outlet
+from swirl.sinks.backlog import Counts, Retries
+from swirl.sinks.base import Doubting, Pacing, Sink, Troubled
+from swirl.sinks.outlet import Outlet
 
-__all__ = ["Counts", "Doubting", "Outlet", "Sink"]
+__all__ = ["Counts", "Doubting", "Outlet", "Pacing", "Retries", "Sink", "Troubled"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from swirl.effect import Effect
 
-__all__ = ["Doubting", "Sink"]
+__all__ = ["Doubting", "Pacing", "Sink", "Troubled"]
 
 
 class Sink(Protocol):
@@ -33,4 +33,26 @@ class Doubting(Protocol):
 
     def doubt(self, identity: str) -> None:
         """The effect of this identity may have been carried out by another: look before it is done again."""
+        ...
+
+
+@runtime_checkable
+class Pacing(Protocol):
+    """A sink that knows when it may tell something: its receiver limits the pace, or sleeps."""
+
+    def wait(self, effect: Effect) -> float:
+        """Seconds that this effect should still wait, 0 or less for none; meanwhile others are carried out.
+
+        Asked often, and with a lock held: it answers at once.
+        """
+        ...
+
+
+@runtime_checkable
+class Troubled(Protocol):
+    """A sink that can say what is wrong with it."""
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong and what to do about it, ``""`` when all is well. Any thread may ask."""
         ...

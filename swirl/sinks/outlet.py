@@ -1,19 +1,14 @@
-"""Between the monitor and a sink: a bounded queue, retries with backoff, and counts of what became of it all.
-
-:class:`Backlog` decides and takes the time as an argument; :class:`Outlet` is the thread around it.
-"""
+"""Between the monitor and a sink: a bounded queue, retries with backoff, counts of what became of it all."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
-from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from swirl.effect import IncidentChanged, WindowClosed
-from swirl.sinks.base import Doubting
+from swirl.sinks.backlog import Backlog, Counts, Retries
+from swirl.sinks.base import Doubting, Pacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,205 +16,17 @@ if TYPE_CHECKING:
     from swirl.effect import Effect
     from swirl.sinks.base import Sink
 
-__all__ = ["Backlog", "Counts", "Outlet", "Retries"]
+__all__ = ["Counts", "Outlet", "Retries"]
 
 _log = logging.getLogger("swirl.sinks")
-
-
-class Counts(NamedTuple):
-    """What became of the effects that were offered.
-
-    Attributes:
-        delivered: the sink took them.
-        retried: attempts that failed and were followed by another one.
-        failed: given up, after too many attempts, too long a time, or at once where trying again cannot help.
-        dropped: never tried, for want of space.
-        pending: still waiting.
-        withdrawn: forgotten without a word: they are another worker's now.
-    """
-
-    delivered: int = 0
-    retried: int = 0
-    failed: int = 0
-    dropped: int = 0
-    pending: int = 0
-    withdrawn: int = 0
-
-
-class Retries(NamedTuple):
-    """When to try again, and when to give up.
-
-    Attributes:
-        first: seconds before the second attempt; doubled after each further one.
-        longest: seconds, the largest pause.
-        attempts: after so many an effect is given up.
-        age: seconds after which an effect is given up when its next attempt fails.
-    """
-
-    first: float = 0.5
-    longest: float = 60.0
-    attempts: int = 20
-    age: float = 3600.0
-
-    def pause(self, attempt: int) -> float:
-        """Seconds to wait after the given attempt (1, 2, ...) has failed.
-
-        Example:
-            >>> [Retries().pause(n) for n in (1, 2, 3, 8, 500)]
-            [0.5, 1.0, 2.0, 60.0, 60.0]
-        """
-        return min(self.longest, self.first * 2.0 ** min(attempt - 1, 64))
-
-
-class Backlog:
-    """The effects that wait for one sink, first in, first out: so those of one incident stay in order.
-
-    When it is full, the oldest closed window gives way: the next one says more than it did. An incident
-    gives way only to an incident.
-
-    Args:
-        capacity: how many effects may wait.
-        retries: see :class:`Retries`.
-
-    Attributes:
-        orphaned: the effect that is being tried has been withdrawn meanwhile.
-    """
-
-    def __init__(self, capacity: int = 1000, retries: Retries | None = None) -> None:
-        self._capacity = capacity
-        self._retries = Retries() if retries is None else retries
-        self._waiting: deque[tuple[Effect, float]] = deque()
-        self._current: tuple[Effect, float] | None = None
-        self._trying = False
-        self.orphaned = False
-        self._attempt = 0
-        self._due = 0.0
-        self._seen: OrderedDict[str, str] = OrderedDict()
-        self._delivered = self._retried = self._failed = self._dropped = self._withdrawn = 0
-
-    @property
-    def counts(self) -> Counts:
-        """What became of the effects so far."""
-        pending = len(self._waiting) + (self._current is not None)
-        return Counts(self._delivered, self._retried, self._failed, self._dropped, pending, self._withdrawn)
-
-    def offer(self, effect: Effect, now: float) -> bool:
-        """Let an effect wait for its turn; False if it was seen before or had to be dropped."""
-        if self.orphaned and self._current and self._current[0].identity == effect.identity:
-            self.orphaned = False
-            self._remember(effect)
-            return True
-        if effect.identity in self._seen:
-            return False
-        if len(self._waiting) >= self._capacity and not self._make_room(effect):
-            return False
-        self._remember(effect)
-        self._waiting.append((effect, now))
-        return True
-
-    def take(self, now: float) -> Effect | float | None:
-        """The effect to try now, or the seconds until the next attempt, or None when nothing waits."""
-        if self._current is None:
-            if not self._waiting:
-                return None
-            self._current, self._attempt, self._due = self._waiting.popleft(), 0, now
-        if now < self._due:
-            return self._due - now
-        self._trying = True
-        return self._current[0]
-
-    def succeeded(self) -> None:
-        """The effect that was taken has been carried out."""
-        self._let_go()
-        self._delivered += 1
-
-    def stumbled(self, error: Exception, now: float) -> bool:
-        """The effect that was taken has met an error; True if it will be tried again."""
-        assert self._current is not None
-        effect, offered = self._current
-        if self.orphaned:
-            self.disown()
-            return False
-        self._trying = False
-        self._attempt += 1
-        late = self._attempt >= self._retries.attempts or now - offered >= self._retries.age
-        if late or getattr(error, "permanent", False):
-            self._let_go()
-            self._failed += 1
-            self._seen.pop(effect.identity, None)
-            return False
-        asked = getattr(error, "retry_after", None)
-        if isinstance(asked, int | float) and asked >= 0.0:
-            self._due = now + min(asked, self._retries.age)
-        else:
-            self._due = now + self._retries.pause(self._attempt)
-        self._retried += 1
-        return True
-
-    def disown(self) -> None:
-        """The effect that was taken is another's to carry out."""
-        assert self._current is not None
-        self._seen.pop(self._current[0].identity, None)
-        self._let_go()
-        self._withdrawn += 1
-
-    def withdraw(self, pipeline: str) -> int:
-        """Forget what waits for a pipeline and what was seen of it; how many effects that were.
-
-        The effect that is being tried right now may finish, but is not tried again.
-        """
-        kept = deque(held for held in self._waiting if _pipeline(held[0]) != pipeline)
-        gone = len(self._waiting) - len(kept)
-        self._waiting = kept
-        self._withdrawn += gone
-        for identity in [known for known, of in self._seen.items() if of == pipeline]:
-            del self._seen[identity]
-        if self.tries(pipeline):
-            self.orphaned = True
-        elif self._current is not None and _pipeline(self._current[0]) == pipeline:
-            self.disown()
-            gone += 1
-        return gone
-
-    def tries(self, pipeline: str) -> bool:
-        """Whether an effect of this pipeline is being tried right now."""
-        return self._trying and self._current is not None and _pipeline(self._current[0]) == pipeline
-
-    def hurry(self) -> None:
-        """Try again now, whatever pause was due."""
-        self._due = -inf
-
-    def _make_room(self, newcomer: Effect) -> bool:
-        self._dropped += 1
-        for index, (effect, _) in enumerate(self._waiting):
-            if isinstance(effect, WindowClosed):
-                del self._waiting[index]
-                self._seen.pop(effect.identity, None)
-                return True
-        if isinstance(newcomer, WindowClosed) or not self._waiting:
-            return False
-        oldest, _ = self._waiting.popleft()
-        self._seen.pop(oldest.identity, None)
-        return True
-
-    def _let_go(self) -> None:
-        self._current, self._trying, self.orphaned = None, False, False
-
-    def _remember(self, effect: Effect) -> None:
-        self._seen[effect.identity] = _pipeline(effect)
-        while len(self._seen) > 4 * self._capacity + 100:
-            self._seen.popitem(last=False)
-
-
-def _pipeline(effect: Effect) -> str:
-    return effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
 
 
 class Outlet:
     """Carries effects to one sink from a thread of its own: neither the monitor nor another sink waits.
 
     Args:
-        sink: where to. What it raises is tried again with exponential backoff.
+        sink: where to. What it raises is tried again with exponential backoff; one that is
+            :class:`swirl.sinks.base.Pacing` is asked when.
         capacity: how many effects may wait.
         retries: when to try again and when to give up.
         clock: seconds that never go back.
@@ -246,6 +53,7 @@ class Outlet:
         self._settled = settled
         self._may_send = may_send
         self._backlog = Backlog(capacity, retries)
+        self._wait = sink.wait if isinstance(sink, Pacing) else None
         self._changed = threading.Condition()
         self._closing = False
         self._troubled = False
@@ -324,7 +132,10 @@ class Outlet:
 
     def _done(self, effect: Effect, *, ours: bool) -> None:
         if ours:
-            self._tell(effect, delivered=True)
+            with self._changed:
+                replaced = self._backlog.replaced
+            for told in (*replaced, effect):
+                self._tell(told, delivered=True)
         with self._changed:
             if ours:
                 self._backlog.succeeded()
@@ -344,7 +155,7 @@ class Outlet:
     def _next(self) -> Effect | None:
         with self._changed:
             while not self._closing:
-                found = self._backlog.take(self._clock())
+                found = self._backlog.take(self._clock(), self._wait)
                 if not isinstance(found, float) and found is not None:
                     return found
                 self._changed.wait(found)
@@ -352,7 +163,7 @@ class Outlet:
 
     def _stumbled(self, effect: Effect, error: Exception) -> None:
         with self._changed:
-            orphaned = self._backlog.orphaned
+            orphaned, replaced = self._backlog.orphaned, self._backlog.replaced
             again = self._backlog.stumbled(error, self._clock())
             known, self._troubled = self._troubled, True
             self._changed.notify_all()
@@ -360,6 +171,7 @@ class Outlet:
             return
         if not again:
             _log.warning("%s: gave up on %s: %s", self.name, effect.identity, error)
-            self._tell(effect, delivered=False)
+            for lost in (*replaced, effect):
+                self._tell(lost, delivered=False)
         elif not known:
             _log.warning("%s: %s; trying again until it works or is too old", self.name, error)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from swirl.effect import IncidentChanged, WindowClosed
 from swirl.errors import DeliveryError
 from swirl.sinks import Counts, Outlet
-from swirl.sinks.outlet import Backlog, Retries
+from swirl.sinks.backlog import Backlog, Retries
 from tests.sinks.scene import DATA, DEPLOYMENT, changed, verdict, window
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def test_an_effect_is_given_up_when_it_is_too_old() -> None:
     backlog.offer(changed(DATA), 0.0)
     backlog.take(0.0)
     assert backlog.stumbled(OSError(), 59.0)
+    backlog.take(60.0)
     assert not backlog.stumbled(OSError(), 61.0)
 
 
@@ -166,12 +168,12 @@ def test_no_incident_is_dropped_while_a_window_waits(offers: list[tuple[int, boo
     backlog = Backlog(capacity)
     for number, is_window in offers:
         effect: Effect = window(number) if is_window else changed(DATA, revision=number)
-        held = [e for e, _ in backlog._waiting]
+        held = backlog.waiting
         backlog.offer(effect, 0.0)
-        lost = [e for e in held if e not in [w for w, _ in backlog._waiting]]
+        lost = [e for e in held if e not in backlog.waiting]
         if any(isinstance(e, WindowClosed) for e in held):
             assert all(isinstance(e, WindowClosed) for e in lost)
-        assert len(backlog._waiting) <= capacity
+        assert len(backlog.waiting) <= capacity
 
 
 def test_memory_of_what_was_seen_is_bounded() -> None:
@@ -265,8 +267,8 @@ def test_closing_gives_what_waits_a_last_chance() -> None:
 
 
 def test_time_comes_from_the_clock_that_is_given() -> None:
-    times = iter([0.0, 0.0, 4000.0])
-    outlet = Outlet(Recorder(OSError("away")), clock=lambda: next(times, 4000.0))
+    times = iter([0.0, 0.0, 90_000.0])
+    outlet = Outlet(Recorder(OSError("away")), clock=lambda: next(times, 90_000.0))
     outlet.offer(changed(DATA))
     assert outlet.drain(10)
     assert outlet.close()
@@ -307,7 +309,7 @@ def test_whoever_waits_hears_what_was_delivered_and_what_was_given_up() -> None:
     assert outlet.drain(10)
     assert outlet.close()
     outlet._thread.join(10)
-    assert heard == [(changed(DATA).identity, False), (changed(DEPLOYMENT).identity, True)]
+    assert heard == [(changed(DEPLOYMENT).identity, False), (changed(DATA).identity, True)]
 
 
 def test_delivery_is_told_before_an_outlet_is_drained() -> None:
@@ -503,6 +505,152 @@ def test_every_effect_offered_is_accounted_for(steps: list[str]) -> None:
             busy = False
         elif step == "withdraw":
             backlog.withdraw("ads")
-            assert all(isinstance(e, WindowClosed) and e.pipeline == "other" for e, _ in backlog._waiting)
+            assert all(isinstance(e, WindowClosed) and e.pipeline == "other" for e in backlog.waiting[busy:])
     told = backlog.counts
-    assert told.delivered + told.failed + told.pending + told.withdrawn == offered
+    assert told.delivered + told.failed + told.pending + told.withdrawn + told.replaced == offered
+
+
+def incident(number: int, transition: Any = "opened", **new: Any) -> IncidentChanged:
+    return changed(msgspec.structs.replace(DATA, id=f"ads-20261121-{number:06d}"), transition, **new)
+
+
+def test_an_incident_that_cannot_be_told_keeps_no_other_waiting() -> None:
+    backlog = Backlog()
+    for step in (incident(1), incident(1, "updated"), incident(2)):
+        backlog.offer(step, 0.0)
+    assert backlog.take(0.0) == incident(1)
+    backlog.stumbled(OSError("odd"), 0.0)
+    assert backlog.take(0.0) == incident(2)
+    backlog.succeeded()
+    assert backlog.take(0.0) == 0.5
+    assert backlog.take(0.5) == incident(1)
+
+
+def test_when_one_after_the_other_fails_nothing_is_tried_for_a_while() -> None:
+    backlog = Backlog()
+    for number in range(200):
+        backlog.offer(incident(number), 0.0)
+    now, attempts = 0.0, 0
+    while now < 3600.0:
+        found = backlog.take(now)
+        if isinstance(found, float):
+            now += found
+        else:
+            attempts += 1
+            backlog.stumbled(OSError("away"), now)
+    assert attempts < 80
+
+
+def test_a_step_that_has_waited_long_gives_way_to_a_newer_one_of_its_incident() -> None:
+    backlog = Backlog()
+    backlog.offer(incident(1), 0.0)
+    backlog.take(0.0)
+    backlog.stumbled(OSError("away"), 0.0)
+    backlog.offer(incident(1, "updated"), 1.0)
+    assert backlog.take(9.0) == incident(1)
+    backlog.stumbled(OSError("away"), 9.0)
+    assert backlog.take(11.0) == incident(1, "updated")
+    assert backlog.replaced == (incident(1),)
+    assert backlog.counts == Counts(retried=2, pending=2)
+    backlog.succeeded()
+    assert backlog.counts == Counts(retried=2, delivered=1, replaced=1)
+
+
+def test_a_step_is_never_replaced_by_one_of_another_incident_and_windows_are_never_replaced() -> None:
+    backlog = Backlog()
+    offered: list[Effect] = [incident(1), incident(2), window(0), window(1)]
+    for effect in offered:
+        backlog.offer(effect, 0.0)
+    found = []
+    while isinstance(told := backlog.take(1000.0), IncidentChanged | WindowClosed):
+        found.append(told)
+        backlog.succeeded()
+    assert found == offered
+
+
+def test_after_an_hour_without_a_receiver_each_of_200_incidents_is_told_once_as_it_stands() -> None:
+    backlog, now, told = Backlog(), 0.0, []
+    for minute in range(60):
+        now = minute * 60.0
+        for number in range(200):
+            if minute == 0:
+                backlog.offer(incident(number), now)
+            elif minute % 6 == 0:
+                backlog.offer(incident(number, "updated", revision=minute), now)
+        while not isinstance(found := backlog.take(now), float):
+            assert found is not None
+            backlog.stumbled(OSError("away"), now)
+    for number in range(100):
+        backlog.offer(incident(number, "resolved", revision=100), now)
+    while (found := backlog.take(now)) is not None:
+        if isinstance(found, float):
+            now += found
+            continue
+        assert isinstance(found, IncidentChanged)
+        told.append((found.incident.id, found.transition))
+        backlog.succeeded()
+    assert len(told) == len(dict(told)) == 200
+    assert sorted(t for _, t in told) == ["resolved"] * 100 + ["updated"] * 100
+    counts = backlog.counts
+    assert (counts.failed, counts.dropped, counts.pending) == (0, 0, 0)
+    assert counts.delivered + counts.replaced == 200 * 10 + 100
+
+
+def test_what_was_replaced_is_settled_with_the_step_that_tells_how_it_stands() -> None:
+    heard: list[tuple[str, bool]] = []
+    ticks = iter(float(20 * n) for n in range(1000))
+    sink = Gate(OSError("away"))
+    outlet = Outlet(sink, clock=lambda: next(ticks), settled=lambda e, ok: heard.append((e.identity, ok)))
+    outlet.offer(incident(1))
+    assert sink.entered.wait(10)
+    outlet.offer(incident(1, "updated"))
+    sink.leave.set()
+    assert outlet.drain(10)
+    assert outlet.close()
+    assert heard == [(incident(1).identity, True), (incident(1, "updated").identity, True)]
+    assert sink.taken == [incident(1, "updated").identity]
+
+
+class Sleeper(Recorder):
+    """A sink that asks to wait with what is degraded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awake = False
+
+    def wait(self, effect: Effect) -> float:
+        assert isinstance(effect, IncidentChanged)
+        return 3600.0 if effect.incident.severity == "degraded" and not self.awake else 0.0
+
+
+def test_a_sink_may_ask_to_wait_with_one_incident_while_others_are_told() -> None:
+    backlog, sink = Backlog(), Sleeper()
+    calm = incident(1, severity="degraded")
+    for step in (calm, incident(2)):
+        backlog.offer(step, 0.0)
+    assert backlog.take(0.0, sink.wait) == incident(2)
+    backlog.succeeded()
+    assert backlog.take(0.0, sink.wait) == 30.0
+    assert backlog.counts == Counts(delivered=1, pending=1)
+    sink.awake = True
+    assert backlog.take(30.0, sink.wait) == calm
+
+
+def test_news_of_an_incident_that_was_set_aside_are_looked_at_at_once() -> None:
+    backlog, sink = Backlog(), Sleeper()
+    backlog.offer(incident(1, severity="degraded"), 0.0)
+    assert backlog.take(0.0, sink.wait) == 30.0
+    worse = incident(1, "updated", severity="tripped")
+    backlog.offer(worse, 12.0)
+    assert backlog.take(12.0, sink.wait) == worse
+
+
+def test_a_full_backlog_drops_no_incident_while_older_steps_of_others_can_give_way() -> None:
+    backlog = Backlog(capacity=4)
+    for number in (1, 2):
+        backlog.offer(incident(number), 0.0)
+        backlog.offer(incident(number, "updated"), 1.0)
+    assert backlog.offer(incident(3), 60.0)
+    assert backlog.offer(incident(4), 60.0)
+    assert backlog.counts.dropped == 0
+    assert [e.incident.id[-1] for e in backlog.waiting if isinstance(e, IncidentChanged)] == [*"1234"]

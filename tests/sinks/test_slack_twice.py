@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 from swirl.effect import IncidentChanged
 from swirl.errors import DeliveryError
 from swirl.sinks import Doubting, Outlet
-from swirl.sinks.outlet import Retries
+from swirl.sinks.backlog import Retries
 from swirl.sinks.slack import SlackBot
 from swirl.testing.slack import SlackStandIn
 from tests.sinks.scene import DATA, DEPLOYMENT, START, changed
