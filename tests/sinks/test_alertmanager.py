@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import threading
 from contextlib import ExitStack, contextmanager
@@ -375,3 +376,17 @@ def test_a_monitor_that_dies_is_seen_by_the_end_of_its_heartbeat(alertmanager: A
         sink.handle(changed(DATA))
         eventually(lambda: alertmanager.firing().keys() == {"", DATA.id}, "the heartbeat")
     eventually(lambda: alertmanager.firing() == {}, "nobody repeats it")
+
+
+@pytest.mark.service
+def test_the_example_in_the_documentation_is_a_configuration_that_works(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "alertmanager.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "config.yml").write_text(example)
+    amtool = binary("amtool", "prometheus-alertmanager")
+    done = subprocess.run([amtool, "check-config", tmp_path / "config.yml"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+    labels = [("alertname=SwirlHeartbeat", "dead-mans-switch"), ("alertname=SwirlIncident", "on-call")]
+    for label, receiver in labels:
+        command = [amtool, "config", "routes", "test", f"--config.file={tmp_path / 'config.yml'}", label]
+        assert subprocess.check_output(command, text=True).strip() == receiver
