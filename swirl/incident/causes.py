@@ -46,7 +46,7 @@ ROLES: dict[str, tuple[float, float]] = {
     "may": (MAY, MAY),
     "rise": (2 * MAY, UNTOUCHED),
     "fall": (UNTOUCHED, 2 * MAY),
-    "drop": (UNTOUCHED, 0.7),
+    "drop": (UNTOUCHED, 0.85),
     "slower": (MAY, 0.05),
     "sway": (0.05, 0.05),
     "unknown": (0.02, 0.02),
@@ -179,7 +179,7 @@ CAUSES: dict[str, Cause] = {
         "concept shift",
         own={"prediction_ratio": "move", "ratio": "may"},
         below={"prediction_ratio": "may", "ratio": "may"},
-        ramp=0.9,
+        ramp=0.95,
         severity="degraded",
         look="at whether the predictions of {stage} are still true. Features and versions did not change.",
     ),
@@ -204,7 +204,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "late_data": Cause(
         "late data",
-        own={"lag": "up", "records": "late"},
+        # Where a backlog grows, less comes at a time than usual, and every stage has less to do.
+        own={"lag": "up", "records": "late", "latency_p50": "fall"},
+        below={"latency_p50": "fall"},
         where="source",
         severity="degraded",
         look="at {source}: a backlog or a clock. The records are fine, but old.",

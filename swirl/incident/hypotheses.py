@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import exp, hypot, isnan, log
+from math import exp, log
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from swirl.effect import SeriesKey
-from swirl.incident.causes import CAUSES, CHANCE, MUST, MUSTS, ROLES, UNKNOWN, UNTOUCHED, Cause
+from swirl.incident.causes import CAUSES, CHANCE, MUST, MUSTS, ROLES, UNKNOWN, Cause
+from swirl.incident.magnitudes import fit_magnitudes
 from swirl.incident.onset import ramp_against_step
-from swirl.incident.series import CAP, Level, Ratio, Series, log_evidence
-from swirl.incident.traffic import RHYTHM, SourceInput, density, nats_of_rhythm
+from swirl.incident.signs import SIGNIFICANT, Signs
+from swirl.incident.silence import gains_of_blind, gains_of_down, silent_groups
+from swirl.incident.traffic import RHYTHM, nats_of_rhythm
 from swirl.incident.versions import VersionEvidence, version_evidence
 
 if TYPE_CHECKING:
@@ -23,13 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LOUD", "SIGNIFICANT", "Hypothesis", "Reasoning", "contrast_key"]
 
-SIGNIFICANT = 3.0
-"""Sigmas below which a series is taken for unmoved where its own movement is asked for."""
-
 LOUD = 4.5
 """Sigmas from which a series is beyond what chance may do to the loudest of many."""
 
-_EMITTERS = "emitters"
 _DOUBLED = 0.1
 _SCALED = 3.0
 """Nats that a change of the number of processes gives to the cause that is about it: others see one in 20."""
@@ -41,6 +39,10 @@ _LAG, _VERY_LATE = SeriesKey("", "lag"), 10.0
 _LATE = frozenset({"late_data", "slow_stage", "blind", "stage_down"})
 """Causes of which records come late."""
 _ONE_WINDOW = -3.0
+_SHOWS = {"prediction_ratio": 4.0}
+"""How much likelier than in another metric a change without a version shows in it."""
+_OF_DATA = ("invalid_ratio", "null_ratio", "drift")
+"""What shows that data are broken where they come in; labels alone may have other reasons."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,6 @@ class Hypothesis:
     version: VersionEvidence | None = None
 
 
-def _role_nats(role: str, z: float) -> float:
-    rises, falls = ROLES[role]
-    return log(rises * exp(log_evidence(z)) + 1 - rises - falls + falls * exp(log_evidence(-z)))
-
-
 def contrast_key(stage: str) -> SeriesKey:
     """Under which the versions of a stage stand side by side."""
     return SeriesKey(stage, "version_contrast")
@@ -86,19 +83,18 @@ class Reasoning:
         self.r = residuals
         self.priors = priors
         self.graph = residuals.graph
-        self.z: dict[SeriesKey, float] = {}
-        self.inputs: dict[SeriesKey, SourceInput] = {}
-        self.untouched: dict[SeriesKey, float] = {}
+        self.signs = Signs(residuals)
+        self.z, self.inputs, self.untouched = self.signs.z, self.signs.inputs, self.signs.untouched
         self.hypotheses: dict[tuple[str, str], Hypothesis] = {}
         self.shapes: dict[SeriesKey, float] = {}
         self.versions: dict[str, VersionEvidence | None] = {}
         self.contrasts: dict[SeriesKey, float] = {}
-        self.silent = [s for s in self.graph.stages if residuals.alive[s] < 0.99]
+        self.silent = silent_groups(self.signs)
 
     def run(self) -> Generator[None, None, None]:
         """Weigh every hypothesis."""
         for key, series in self.r.series.items():
-            self._measure(key, series)
+            self.signs.measure(key, series)
             yield
         self.sources = [s for s in self.graph.sources if SeriesKey(s, "records") in self.inputs]
         for stage in self.graph.stages:
@@ -112,27 +108,10 @@ class Reasoning:
                 yield from self._by_table(name, cause)
         yield from self._benign()
         self._scaling()
-        for scope in self._silent_groups():
+        for scope in self.silent:
             self._blind(scope)
             yield
         self._chance_and_unknown()
-
-    def _measure(self, key: SeriesKey, series: Series) -> None:
-        z = series.z()
-        if z is None:
-            return
-        self.z[key] = z
-        if key.metric == "records" and isinstance(series, Level):
-            self.inputs[key] = SourceInput(series, self.r.processes[key.stage])
-            self.untouched[key] = self.inputs[key].nothing
-        else:
-            self.untouched[key] = _role_nats("untouched", z)
-
-    def gain(self, key: SeriesKey, role: str) -> float:
-        """Nats that a series gives a role, beyond "not touched"."""
-        if key in self.inputs:
-            return self.inputs[key].gain(role)
-        return _role_nats(role, self.z[key]) - self.untouched[key]
 
     def _add(
         self,
@@ -155,7 +134,8 @@ class Reasoning:
     def _by_table(self, name: str, cause: Cause) -> Generator[None, None, None]:
         candidates = self._candidates(name, cause)
         for stage in candidates:
-            self._weigh(name, cause, stage, len(candidates))
+            # Of a change without a version it is weighed which stage it hits.
+            self._weigh(name, cause, stage, 1 if name == "unversioned_change" else len(candidates))
             yield
 
     def _candidates(self, name: str, cause: Cause) -> list[str]:
@@ -165,12 +145,7 @@ class Reasoning:
         if name in ("data_broken", "unversioned_change"):
             return stages
         musts = [m for m, role in cause.own.items() if role in MUSTS]
-        return [s for s in stages if all(self._key(s, m) in self.z for m in musts)]
-
-    @staticmethod
-    def _key(stage: str, metric: str) -> SeriesKey:
-        """Lag is one series for the pipeline, all others belong to a stage."""
-        return SeriesKey("" if metric == "lag" else stage, metric)
+        return [s for s in stages if all(self.signs.key(s, m) in self.z for m in musts)]
 
     def _first_with_features(self, source: str) -> str | None:
         return next(
@@ -195,14 +170,15 @@ class Reasoning:
         ):
             for metric, role in roles.items():
                 if role in MUSTS or (metric == "records" and cause.where == "source"):
-                    gains.update(
-                        {key: self.gain(key, role) for s in stages if (key := self._key(s, metric)) in self.z}
-                    )
+                    gains.update(self.signs.each(stages, metric, role))
                 else:
-                    gains.update(self._flows(stages, metric, role))
+                    gains.update(self.signs.flows(stages, metric, role))
         if name == "input_drift" and (first := self._first_with_features(stage)) is not None:
-            gains[SeriesKey(first, "drift")] = self.gain(SeriesKey(first, "drift"), "up")
-        self._fit_magnitudes(name, stage, gains)
+            gains[SeriesKey(first, "drift")] = self.signs.gain(SeriesKey(first, "drift"), "up")
+        fit_magnitudes(self.signs, name, stage, gains)
+        if name == "data_broken" and all(gains.get(SeriesKey(stage, m), 0.0) < 0.5 for m in _OF_DATA):
+            # As likely a change without a version, or a sudden shift of the world.
+            extras["labels only"] = -log(3)
         extras["switches"] = -log(2) * len({k.metric for k in gains if k.stage not in (stage, "")})
         if version is not None:
             extras["version"] = version.timing
@@ -233,7 +209,7 @@ class Reasoning:
     ) -> bool:
         """At least one of the stage's own metrics moved, which is not known; False if it has none of them."""
         keys = [k for m in metrics if (k := SeriesKey(stage, m)) in self.z]
-        found = {k: max(self.gain(k, _ONE_OF.get(k.metric, "may")), 0.0) for k in keys}
+        found = {k: max(self.signs.gain(k, _ONE_OF.get(k.metric, "may")), 0.0) for k in keys}
         if not found:
             return False
         # A canary is too small for the whole stage, and shows side by side only.
@@ -241,42 +217,23 @@ class Reasoning:
         if max(found.values()) < 0.5 and not canary:
             extras["nothing of its own"] = log(1 - MUST)
         gains.update({k: v for k, v in found.items() if v > 0})
-        extras["which metric"] = -log(len(found))
-        if (
-            name == "data_broken"
-            and max(found.get(SeriesKey(stage, m), 0.0) for m in ("null_ratio", "drift")) < 0.5
-        ):
-            # As likely a change without a version, or a sudden shift of the world.
-            extras["labels only"] = -log(3)
+        if name != "unversioned_change":
+            extras["which metric"] = -log(len(found))
+            return True
+        # It hits one stage of all, and nothing says beforehand which.
+        extras["which metric"] = self._where(max(found, key=found.__getitem__), metrics)
+        if self.versions[stage] is not None:
+            extras["there is a version"] = log(0.5)
         return True
 
-    def _flows(self, stages: Iterable[str], metric: str, role: str) -> dict[SeriesKey, float]:
-        """An effect that may be there or not: one switch per metric, so that large graphs cost no more."""
-        gains = {key: self.gain(key, role) for s in stages if (key := self._key(s, metric)) in self.z}
-        return gains if sum(gains.values()) > log(2) or role == "drop" else {}
-
-    def _fit_magnitudes(self, name: str, stage: str, gains: dict[SeriesKey, float]) -> None:
-        """Effects must be large enough to explain what they are said to explain."""
-        invalid, errors = SeriesKey(stage, "invalid_ratio"), SeriesKey(stage, "error_ratio")
-        if name == "data_broken" and invalid in gains and self.z.get(errors, 0) > 4:
-            rejected, failed = self.r.series[invalid], self.r.series[errors]
-            # The invalid records must be a material part of what is lost.
-            if (
-                isinstance(rejected, Ratio)
-                and isinstance(failed, Ratio)
-                and rejected.excess < 0.1 * failed.excess
-            ):
-                gains[invalid] = log(1 - MUST)
-        latency = self.r.series.get(SeriesKey(stage, "latency_p50"))
-        if name == "slow_stage" and isinstance(latency, Level):
-            # To hold its source back to a fraction f, a stage needs about 1 / f of the time per record.
-            for key in [k for k in gains if k in self.inputs and gains[k] > 0]:
-                if latency.change() < 0.5 * abs(self.inputs[key].x):
-                    gains[key] = 0.0
+    def _where(self, key: SeriesKey, metrics: Sequence[str]) -> float:
+        """The chance that a change at any of all stages shows in this series, as a logarithm."""
+        whole = sum(_SHOWS.get(k.metric, 1.0) for k in self.z if k.metric in metrics)
+        return log(_SHOWS.get(key.metric, 1.0) / whole)
 
     def _onset(self, cause: Cause, keys: Iterable[SeriesKey]) -> float:
         """Did the loudest explained series come as the cause comes: at once or slowly?"""
-        loud = [k for k in keys if abs(self.z.get(k, 0.0)) > SIGNIFICANT]
+        loud = [k for k in keys if self.signs.moved(k)]
         if not loud:
             return 0.0
         key = max(loud, key=lambda k: abs(self.z[k]))
@@ -289,10 +246,10 @@ class Reasoning:
         keys = [SeriesKey(s, "records") for s in self.sources]
         groups = ([keys] if keys else []) + ([[k] for k in keys] if len(keys) > 1 else [])
         for group in groups:
-            gains = {k: self.gain(k, "surge") for k in group}
+            gains = {k: self.signs.gain(k, "surge") for k in group}
             onset = self._onset(CAUSES["surge"], gains)
             self._add(
-                "surge", "", gains | self._flows(self.graph.stages, "ratio", "sway"), {"onset": onset}, 2
+                "surge", "", gains | self.signs.flows(self.graph.stages, "ratio", "sway"), {"onset": onset}, 2
             )
         yield
         if not keys:
@@ -323,52 +280,13 @@ class Reasoning:
             extras = {"emitters": _SCALED, "onset": self._onset(CAUSES["scaling"], keys)}
             self._add("scaling", "", gains, extras)
 
-    def _silent_groups(self) -> list[list[str]]:
-        # The last stages of a short pipeline may all be silent: then nothing remains to be judged by.
-        single = (
-            [[s] for s in self.silent]
-            if len(self.silent) < len(self.graph.stages) or len(self.silent) == 1
-            else []
-        )
-        return single + ([self.silent] if len(self.silent) > 1 else [])
-
     def _blind(self, scope: list[str]) -> None:
-        """Frames are missing. Is the work missing too?
-
-        Blind: counts corrected for the emitters that are not heard are whole, and the children receive more
-        than the silent stage says. Down: the children receive what it says, which is nothing.
-        """
+        """Frames are missing: see :mod:`swirl.incident.silence`."""
         stage = scope[0] if len(scope) == 1 else ""
-        gains = {SeriesKey(s, _EMITTERS): CAP / max(1.0, len(scope) / 2) for s in scope}
-        children = [c for s in scope for c in self.graph.children[s]]
-        for s in sorted({*scope, *children}, key=self.graph.place):
-            gains.update(self._goes_on(s, silent=s in scope))
-        self._add("blind", stage, gains, {})
-        if stage and self.r.alive[stage] == 0 and children:
-            fed = [SeriesKey(c, "input_ratio") for c in children]
-            down = {k: max(self.gain(k, "fall"), -1.0) for k in fed if k in self.z}
-            self._add("stage_down", stage, {SeriesKey(stage, _EMITTERS): CAP} | down, {})
-
-    def _goes_on(self, stage: str, *, silent: bool) -> dict[SeriesKey, float]:
-        gains: dict[SeriesKey, float] = {}
-        whole = self.r.whole_inputs.get(stage)
-        change = whole.change() if whole is not None else float("nan")
-        if whole is None or isnan(change):
-            return gains
-        records, arriving = SeriesKey(stage, "records"), SeriesKey(stage, "input_ratio")
-        if records in self.inputs:
-            source = self.r.series[records]
-            centre = source.centre if isinstance(source, Level) else 0.0
-            off = change + whole.centre - centre
-            gains[records] = (
-                log(density(off, hypot(self.inputs[records].sd, 0.1)) + UNTOUCHED / 10)
-                - self.untouched[records]
-            )
-        if arriving in self.z:
-            z = self.z[arriving] * (-1 if silent else 1)
-            off = (change + whole.centre) / max(whole.sd, 0.1)
-            gains[arriving] = max(log_evidence(z), 0.0) - min(off * off / 2, 6.0) - self.untouched[arriving]
-        return gains
+        self._add("blind", stage, gains_of_blind(self.signs, scope), {})
+        down = gains_of_down(self.signs, stage) if stage else None
+        if down is not None:
+            self._add("stage_down", stage, down, {})
 
     def _chance_and_unknown(self) -> None:
         """Chance: there was an alarm, so the loudest series is free if it is just above what chance may do.
@@ -381,7 +299,9 @@ class Reasoning:
         if self.z:
             key = max(self.z, key=lambda k: abs(self.z[k]))
             if abs(self.z[key]) > SIGNIFICANT:
-                gains[key] = min(5.0, -self.untouched[key]) if key in self.inputs else self.gain(key, "may")
+                gains[key] = (
+                    min(5.0, -self.untouched[key]) if key in self.inputs else self.signs.gain(key, "may")
+                )
             contrasts = [
                 abs(v.contrast.z) for v in self.versions.values() if v is not None and v.contrast is not None
             ]
@@ -391,7 +311,7 @@ class Reasoning:
         anywhere = sum(
             max(0.0, log(2 * ROLES["unknown"][0]) - self.untouched[k])
             if k in self.inputs
-            else max(self.gain(k, "unknown"), 0.0)
+            else max(self.signs.gain(k, "unknown"), 0.0)
             for k in self.z
         )
         score = log(self.priors.of(UNKNOWN) / len(self.graph.stages)) + anywhere

@@ -91,7 +91,9 @@ class SourceInput:
         sd = hypot(self.sd, (high - low) / 60)
         x = max(self.x, -7.0)
         grid = [low + (high - low) * step / 59 for step in range(60)]
-        return self.nats(sum(density(x - y, sd) for y in grid) / 60) - self.nothing
+        nats = self.nats(sum(density(x - y, sd) for y in grid) / 60) - self.nothing
+        # Late records may be as many as ever.
+        return log(0.5 * exp(nats) + 0.5) if factors == "late" else nats
 
     def gain_of_before(self, residuals: Residuals) -> float:
         """Nats for "the traffic is where it was within the kept history": after a surge, say."""

@@ -273,7 +273,8 @@ def _compare_latency(series: Level, pairs: _Pairs) -> Contrast | None:
     z_old = off / sqrt(series.sd**2 + spread_all**2 / records_old)
     effect = gap * records_new + (off * (records_old + records_new) if abs(z_old) > 2 else 0.0)
     explained = gap * records_new / effect if effect else 0.0
-    z = gap / sqrt(1 / weight + 0.03**2)
+    # A process has a pace of its own that wanders as the stage's does, and its first window is no fair one.
+    z = gap / sqrt(1 / weight + 0.03**2 + series.sd**2 / len(rows))
     new_value, old_value = float(np.exp(base + gap)), float(np.exp(base))
     return Contrast(
         "latency_p50", "", z, z_old, new_value, old_value, min(max(explained, 0.0), 1.0), len(rows)
