@@ -1,114 +1,48 @@
-"""How far two summaries lie apart, and how far chance alone would take them.
+"""Distances between counts in cells: the population stability index, Jensen-Shannon and chi-square.
 
-A habit such as "PSI above 0.1" calls a third of all windows of 100 values drift where there is none. So each
-statistic here comes with its null law (:mod:`swirl.null_law`): what it does by chance when both summaries are
-of the same distribution, given how many values they hold. The laws are for independent values; where values
-come in clusters, say how large they are (``cluster=``), or learn it, as the drift detector does.
-
-Conventions: natural logarithms everywhere; the population stability index, Jensen-Shannon and chi-square of
-numbers are taken over at most ten cells that hold about a tenth of the baseline each; labels are in one cell
+Numbers are counted in at most ten cells that hold about a tenth of the baseline each; labels are in one cell
 each, those that are too rare for a chi-square law together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from swirl.cumulative import Curve, Grid
-from swirl.null_law import ChiSquareLaw, GammaLaw, KolmogorovLaw, Law, chance
+from swirl.drift.distance import GRID, SAME, Comparison, Distance, Sample, digest_error
+from swirl.null_law import ChiSquareLaw, chance
 from swirl.sketch import OVERFLOW, Distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "CELL_STATISTICS",
-    "GRID",
-    "Comparison",
-    "Distance",
-    "area_law",
     "cell_counts",
     "cell_distance",
     "cell_edges",
     "cells_of",
     "chi_square",
     "jensen_shannon",
-    "kolmogorov_distance",
-    "kolmogorov_smirnov",
     "label_cells",
     "psi",
     "psi_of_cells",
-    "wasserstein",
-    "wasserstein_distance",
 ]
 
 Array = NDArray[np.float64]
-Sample = Distribution | Mapping[str, int]
 
 CELL_STATISTICS = ("psi", "jensen-shannon", "chi-square")
 """Statistics over cells, which numbers and labels have; the others are of numbers only."""
 
-GRID = 128
-"""Points at which cumulative distributions are compared."""
-
-CELLS = 10
+_CELLS = 10
 _LEAST_SHARE = 0.04
 """Cells with less of the baseline are joined."""
 _LEAST_EXPECTED = 5.0
-_DIGEST = 4e-5
-"""The error of a digest of k = 100 is worth so much chance: that of 25 000 values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a statistic says.
-
-    Attributes:
-        statistic: in its own units.
-        p_value: probability of so much or more by chance.
-        z: the same as a standard normal deviate, large where it drifts; finite where the p-value is 0.
-    """
-
-    statistic: float
-    p_value: float
-    z: float
-
-
-@dataclass(frozen=True, slots=True)
-class Distance:
-    """How far a sample lies from a baseline.
-
-    Attributes:
-        squared: in chance, as :mod:`swirl.null_law` has it.
-        law: of ``squared`` without drift.
-        unit: of the statistic, which is ``squared * unit``, or the root of that where ``root`` is set.
-        root: the statistic is a length, no square.
-    """
-
-    squared: float
-    law: Law
-    unit: float
-    root: bool
-
-    def shown(self, squared: float) -> float:
-        """The statistic of a squared distance."""
-        return math.sqrt(max(squared * self.unit, 0.0)) if self.root else squared * self.unit
-
-    @property
-    def statistic(self) -> float:
-        """In its own units."""
-        return self.shown(self.squared)
-
-    def compared(self, cluster: float = 1.0) -> Comparison:
-        """What it says of values that are alike in clusters of some size."""
-        squared = self.squared / cluster
-        return Comparison(self.statistic, self.law.p_value(squared), self.law.deviate(squared))
-
-
-_SAME = Comparison(0.0, 1.0, 0.0)
 
 
 def cells_of(ranks: Array) -> NDArray[np.intp]:
@@ -121,7 +55,7 @@ def cells_of(ranks: Array) -> NDArray[np.intp]:
         >>> cells_of(np.array([0.05, 0.1, 0.7, 0.72, 0.8, 0.95]))
         array([1, 2, 4, 5])
     """
-    wanted = np.arange(1, CELLS) / CELLS
+    wanted = np.arange(1, _CELLS) / _CELLS
     right = np.minimum(np.searchsorted(ranks, wanted), len(ranks) - 1)
     left = np.maximum(right - 1, 0)
     nearest = np.unique(np.where(wanted - ranks[left] < ranks[right] - wanted, left, right))
@@ -244,20 +178,16 @@ def _cells(baseline: Sample, sample: Sample) -> tuple[Array, Array, float]:
     """Counts in the same cells, and what the error of the summaries is worth in chance."""
     if isinstance(baseline, Distribution) and isinstance(sample, Distribution):
         edges = cell_edges(baseline)
-        return cell_counts(baseline, edges), cell_counts(sample, edges), _error(baseline, sample)
+        return cell_counts(baseline, edges), cell_counts(sample, edges), digest_error(baseline, sample)
     if isinstance(baseline, Distribution) or isinstance(sample, Distribution):
         raise TypeError("numbers and labels cannot be compared with each other")
     return (*label_cells(baseline, sample), 0.0)
 
 
-def _error(baseline: Distribution, sample: Distribution) -> float:
-    return 0.0 if baseline.exact and sample.exact else _DIGEST
-
-
 def _by_cells(statistic: str, baseline: Sample, sample: Sample, cluster: float) -> Comparison:
     a, b, digests = _cells(baseline, sample)
     found = cell_distance(statistic, a, b, digests=digests)
-    return _SAME if found is None else found.compared(cluster)
+    return SAME if found is None else found.compared(cluster)
 
 
 def psi(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Comparison:
@@ -305,114 +235,6 @@ def chi_square(baseline: Sample, sample: Sample, *, cluster: float = 1.0) -> Com
     a, b, digests = _cells(baseline, sample)
     found = cell_distance("chi-square", a, b, digests=digests)
     if found is None:
-        return _SAME
+        return SAME
     said = found.compared(cluster)
     return Comparison(found.squared / cluster, said.p_value, said.z)
-
-
-def kolmogorov_distance(
-    largest: float, n: float, m: float, *, law: KolmogorovLaw | None = None, digests: float = 0.0
-) -> Distance:
-    """The distance of two cumulative distributions from their largest difference.
-
-    Args:
-        largest: difference, in [0, 1].
-        n: values in the baseline.
-        m: values in the sample.
-        law: where it was not looked at everywhere.
-        digests: what the errors of the summaries add to chance.
-    """
-    unit = chance(n, m, digests=digests)
-    unit /= KolmogorovLaw.stephens(1.0, 1 / unit)
-    return Distance(largest * largest / unit, law or KolmogorovLaw(), unit, root=True)
-
-
-def kolmogorov_smirnov(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:
-    """The largest difference of the two cumulative distributions, in [0, 1].
-
-    Null law: Kolmogorov's, at the effective size ``N M / (N + M)`` (N. Smirnov, 1948): c(0.05) = 1.358. Where
-    many values are equal it rejects less often than promised, as it does on the values themselves.
-
-    Example:
-        >>> a, b = Distribution(200), Distribution(200)
-        >>> _ = a.update(np.linspace(0, 1, 1000)), b.update(np.linspace(0.1, 1.1, 1000))
-        >>> found = kolmogorov_smirnov(a, b)
-        >>> round(found.statistic, 2), found.p_value < 1e-3
-        (0.1, True)
-    """
-    if not baseline.count or not sample.count:
-        return _SAME
-    f, g = Curve(baseline), Curve(sample)
-    f, g = Curve(baseline, g.ties), Curve(sample, f.ties)
-    points = np.concatenate((f.positions(), g.positions()))
-    sides = [f.at(points, below=below) - g.at(points, below=below) for below in (False, True)]
-    largest = float(np.abs(sides).max())
-    digests = _error(baseline, sample)
-    return kolmogorov_distance(largest, baseline.count, sample.count, digests=digests).compared(cluster)
-
-
-def wasserstein_distance(
-    area: float, deviation: float, law: GammaLaw, n: float, m: float, *, digests: float = 0.0
-) -> Distance:
-    """The distance of two cumulative distributions from the area between them.
-
-    Args:
-        area: in units of the values.
-        deviation: of the baseline, above 0; the statistic is in such units.
-        law: of :func:`area_law`.
-        n: values in the baseline.
-        m: values in the sample.
-        digests: what the errors of the summaries add to chance.
-    """
-    unit = chance(n, m, digests=digests)
-    area, law = area / deviation, GammaLaw(law.shape, law.scale / deviation)
-    return Distance(area * area / unit, law, unit, root=True)
-
-
-def wasserstein(baseline: Distribution, sample: Distribution, *, cluster: float = 1.0) -> Comparison:
-    """The Wasserstein-1 distance, ``integral |F - G|``, in standard deviations of the baseline.
-
-    Null law: by chance the root of ``N M / (N + M)`` times F - G is a Brownian bridge along F, so the mean
-    and the variance of its absolute integral follow from those of folded normal variables; a gamma law with
-    both is taken.
-
-    Example:
-        >>> a, b = Distribution(200), Distribution(200)
-        >>> _ = a.update(np.linspace(-1, 1, 2001)), b.update(np.linspace(-0.9, 1.1, 2001))
-        >>> round(wasserstein(a, b).statistic, 2)
-        0.17
-    """
-    if not baseline.count or not sample.count:
-        return _SAME
-    f = Curve(baseline)
-    g = Curve(sample, f.ties)
-    grid = Grid.between(f, GRID)
-    low, high = float(grid.bounds[0]), float(grid.bounds[-1])
-    ranks = f.at(grid.points)
-    area = float((np.abs(ranks - g.at(grid.points)) * grid.steps).sum()) + sum(g.beyond(low, high))
-    deviation = f.deviation
-    if not deviation > 0:
-        return Comparison(math.inf, 0.0, KolmogorovLaw().deviate(1e6)) if area > 0 else _SAME
-    law, digests = area_law(ranks, grid.steps), _error(baseline, sample)
-    found = wasserstein_distance(area, deviation, law, baseline.count, sample.count, digests=digests)
-    return found.compared(cluster)
-
-
-def area_law(ranks: Array, steps: Array) -> GammaLaw:
-    """The law of the integral of |bridge(F(x))| over x, from F at points and the length each stands for.
-
-    Example:
-        >>> law = area_law(np.array([0.5]), np.array([1.0]))
-        >>> round(law.shape * law.scale, 3)
-        0.399
-    """
-    u = np.clip(ranks, 1e-9, 1 - 1e-9)
-    spread = np.sqrt(u * (1 - u))
-    low, high = np.minimum.outer(u, u), np.maximum.outer(u, u)
-    rho = np.minimum(low * (1 - high) / np.outer(spread, spread), 1.0)
-    folded = 2 / np.pi * (np.sqrt(1 - rho**2) + rho * np.arcsin(rho) - 1) * np.outer(spread, spread)
-    mean = float(np.sqrt(2 / np.pi) * (spread * steps).sum())
-    variance = float((folded * np.outer(steps, steps)).sum())
-    if not (mean > 0 and variance > 0):
-        return GammaLaw(1.0, 1e-30)
-    return GammaLaw(mean**2 / variance, variance / mean)
