@@ -6,18 +6,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from swirl.effect import Incident, Rival
+    from swirl.effect import Incident, MuteChanged, Rival
 
 __all__ = [
     "FIRST_LINE",
+    "attended",
+    "came_back",
     "changes",
     "clock_time",
     "cut",
     "duration",
+    "ending",
     "follow",
     "headline",
+    "judged",
     "likely",
+    "moment",
     "plain",
+    "planned",
     "possible",
     "probability",
     "reasons",
@@ -27,6 +33,9 @@ __all__ = [
 
 FIRST_LINE = 120
 """Characters that the first line of an incident has."""
+
+_A_DAY_MS = 20 * 3_600_000
+"""Within so long, a time of day says which day is meant."""
 
 RULED_OUT = 0.05
 """A rival with a smaller probability counts as ruled out."""
@@ -184,6 +193,81 @@ def sentence(text: str) -> str:
     if told.startswith("version "):
         told = "V" + told[1:]
     return told if not told or told[-1] in ".!?" else told + "."
+
+
+def moment(ms: int, since_ms: int) -> str:
+    """A time of day, UTC, and its date where the time alone would not say which day.
+
+    Example:
+        >>> moment(1795230740000, 1795223540000)
+        '03:12:20 UTC'
+        >>> moment(1795430740000, 1795223540000)
+        '2026-11-23 10:45:40 UTC'
+    """
+    if 0 <= ms - since_ms < _A_DAY_MS:
+        return clock_time(ms)
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d} {clock_time(ms)}"
+
+
+def attended(incident: Incident) -> str:
+    """Who is on an open incident, and until when nobody is told news of it, as sentences, or ``""``."""
+    told = []
+    if incident.acknowledged_by:
+        since = moment(incident.acknowledged_ms, incident.opened_ms)
+        told.append(f"Acknowledged by {plain(incident.acknowledged_by)} at {since}.")
+    if incident.snoozed_until_ms:
+        by = f" by {plain(incident.snoozed_by)}" if incident.snoozed_by else ""
+        told.append(f"Snoozed until {moment(incident.snoozed_until_ms, incident.opened_ms)}{by}.")
+    return " ".join(told)
+
+
+def came_back(incident: Incident) -> str:
+    """``"It came back twice."``, or ``""``."""
+    many = {1: "once", 2: "twice"}.get(incident.reopened, f"{incident.reopened} times")
+    return f"It came back {many}." if incident.reopened else ""
+
+
+def ending(incident: Incident) -> str:
+    """Why an incident is over, who said so and in which words, as a sentence, or ``""``."""
+    who = plain(incident.ended_by) or "Somebody"
+    told = {
+        "calm": "The series are back inside their bands",
+        "resolved": f"{who} says that it is over",
+        "new_normal": f"{who} says that this is the new normal",
+        "false_alarm": f"{who} says that it was a false alarm",
+        "adopted": "It has lasted so long that it is the new normal",
+        "left": "The pipeline runs at other times now",
+    }.get(incident.ending, "")
+    return (told + (f": {plain(incident.why)}" if incident.why else "") + ".") if told else ""
+
+
+def judged(incident: Incident) -> str:
+    """What people say of a resolved incident, as a sentence, or ``""``."""
+    if incident.judged == "confirmed":
+        return "It was a true alarm."
+    said = incident.ending == "false_alarm"
+    return "It was a false alarm." if incident.judged == "false_alarm" and not said else ""
+
+
+def planned(change: MuteChanged, most: int = 5) -> str:
+    """Planned work in one line: until when, or what came and went meanwhile."""
+    mute = change.mute
+    where = plain(f"{change.pipeline} / {mute.stage}" if mute.stage else change.pipeline)
+    who = f" by {plain(mute.who)}" if mute.who else ""
+    why = f" ({plain(mute.why)})" if mute.why else ""
+    if change.transition == "began":
+        until = moment(mute.until_ms, mute.since_ms)
+        return f"{where}: planned work until {until}{who}{why}. What happens is told afterwards."
+    gone = [_gone(incident) for incident in change.incidents]
+    more = [f"and {len(gone) - most} more"] if len(gone) > most else []
+    meanwhile = "; ".join(gone[:most] + more) or "nothing came and went"
+    return f"{where}: planned work{who} is over{why}. Meanwhile: {meanwhile}."
+
+
+def _gone(incident: Incident) -> str:
+    took = max(0, incident.resolved_ms - incident.onset_ms)
+    lasted = f" for {duration(took)}" if incident.resolved_ms else ""
+    return f"{plain(incident.title)} from {clock_time(incident.onset_ms)}{lasted}"
 
 
 def _percent(share: float) -> str:
