@@ -14,7 +14,16 @@ from swirl.errors import (
     SwirlError,
 )
 from swirl.frame import Verdict
-from swirl.sdk.acts import confirm, false_alarm, new_normal
+from swirl.sdk.acts import (
+    acknowledge,
+    confirm,
+    false_alarm,
+    mute,
+    new_normal,
+    resolve,
+    snooze,
+    unmute,
+)
 from swirl.sdk.kafka import watched as _watched_elsewhere
 from swirl.sdk.pipeline import Pipeline
 from swirl.sdk.reference import Reference
@@ -35,9 +44,14 @@ __all__ = [
     "SwirlError",
     "Verdict",
     "__version__",
+    "acknowledge",
     "confirm",
     "false_alarm",
+    "mute",
     "new_normal",
+    "resolve",
+    "snooze",
+    "unmute",
     "watch",
 ]
 

@@ -139,6 +139,7 @@ class Health(msgspec.Struct, omit_defaults=True):
         false_alarms_expected: what the thresholds in force would have spent by chance since the start.
         false_alarms: incidents that people called false alarms, since the start.
         budget_spent: alarms of the last seven days that were chance, by the diagnosis or by a person.
+        acts_ignored: what people said of incidents that are not known, or without sense, since the start.
         detector_failures: errors that detectors raised, by their name.
         unknown_detectors: that stages ask for and nobody has, or with options that they do not have.
     """
@@ -166,6 +167,7 @@ class Health(msgspec.Struct, omit_defaults=True):
     budget_spent: int = 0
     detector_failures: dict[str, int] = {}
     unknown_detectors: tuple[str, ...] = ()
+    acts_ignored: int = 0
 
     @property
     def budget_left(self) -> float:

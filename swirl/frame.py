@@ -6,6 +6,7 @@ added; a change that old readers would misread raises :data:`SCHEMA`.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +31,7 @@ __all__ = [
     "decode",
     "definition_hash",
     "encode",
+    "incident_pipeline",
 ]
 
 SCHEMA = 1
@@ -39,6 +41,8 @@ MAX_BYTES = 1_000_000
 """Larger records are refused unread: Kafka's default limit of a message."""
 
 _LATEST_MS = 1 << 53
+
+_IDENTITY = re.compile(r"(?P<pipeline>.+)-\d{8}-\d{6}", re.DOTALL | re.ASCII)
 
 
 class DetectorDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -347,6 +351,17 @@ def definition_hash(definition: Definition) -> bytes:
     from hashlib import blake2b  # noqa: PLC0415 - needed once a process, and hashlib loads OpenSSL
 
     return blake2b(_encoder.encode(definition), digest_size=16).digest()
+
+
+def incident_pipeline(incident: str) -> str:
+    """The pipeline of an incident, by its identity; ``""`` for what is none.
+
+    Example:
+        >>> incident_pipeline("ads-eu-20261121-031220"), incident_pipeline("ads")
+        ('ads-eu', '')
+    """
+    found = _IDENTITY.fullmatch(incident)
+    return "" if found is None else found["pipeline"]
 
 
 def _why_unreadable(payload: bytes, error: Exception) -> FrameError:

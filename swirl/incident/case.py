@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from swirl.effect import Evidence, Incident, SeriesKey
-from swirl.errors import SnapshotError
-from swirl.frame import Verdict
 from swirl.incident.cost import Cost
 from swirl.incident.figures import Figure, evidence_of, figure_of, text_of, value_of
 
@@ -24,7 +22,6 @@ __all__ = [
     "Anomaly",
     "Case",
     "Present",
-    "State",
     "in_the_end",
     "joined",
     "line_of",
@@ -32,12 +29,8 @@ __all__ = [
     "missing_emitters",
     "note_worst",
     "refreshed",
-    "resumed",
     "take_in",
 ]
-
-SNAPSHOT = 1
-"""The version of the snapshot that this module writes; it reads this one only."""
 
 EMITTERS = "emitters"
 """The metric of emitters that are not heard."""
@@ -73,6 +66,7 @@ class Case(msgspec.Struct):
     ``said`` holds by stage what is told whatever the diagnosis makes of it; see :class:`Anomaly`.
     ``windows`` counts those since the onset, of which the history keeps the last ones only.
     ``excused`` is the traffic that went on when this began, with the series that are its own.
+    ``shown`` is how the incident stood when people heard of it last, ``""`` if planned work kept it back.
     """
 
     since_ms: int
@@ -95,6 +89,7 @@ class Case(msgspec.Struct):
     segment: str = ""
     windows: int = 0
     excused: Case | None = None
+    shown: Literal["", "open", "resolved"] = ""
 
     def go_on(self) -> None:
         """Another window has closed."""
@@ -109,30 +104,6 @@ class Case(msgspec.Struct):
             self.keys = sorted({*self.keys, *self.excused.keys})
             self.held = sorted({*self.held, *self.excused.held})
             self.excused = None
-
-
-class State(msgspec.Struct):
-    """All that is kept between two windows.
-
-    Attributes:
-        schema: see :data:`SNAPSHOT`.
-        case: the suspicion or incident.
-        ended_ms: when the last one ended.
-        verdict: the pipeline's.
-        told: the causes of the last incidents that nobody has judged, by identity.
-        judged: how often people said that it was a cause.
-        false_alarms: incidents that people called false alarms.
-        spent: event times of alarms that were chance, by the diagnosis or by a person; the last ones.
-    """
-
-    schema: int = SNAPSHOT
-    case: Case | None = None
-    ended_ms: int = 0
-    verdict: Verdict = msgspec.field(default_factory=Verdict)
-    told: dict[str, str] = {}
-    judged: dict[str, int] = {}
-    false_alarms: int = 0
-    spent: list[int] = []
 
 
 class Present(NamedTuple):
@@ -189,21 +160,6 @@ class Present(NamedTuple):
             stage for stage, parts in self.window.stages.items() if any(c.records for c in parts.values())
         }
         return self.window.whole and (not case.held or any(k.stage in busy or not k.stage for k in case.held))
-
-
-def resumed(resume: dict[str, Any]) -> State:
-    """Read a snapshot.
-
-    Raises:
-        SnapshotError: it is damaged or of another version.
-    """
-    try:
-        state = msgspec.convert(resume, State)
-    except msgspec.ValidationError as error:
-        raise SnapshotError(f"the incidents of a pipeline cannot be restored: {error}") from None
-    if state.schema != SNAPSHOT:
-        raise SnapshotError(f"incidents of version {state.schema}; this Swirl reads version {SNAPSHOT}")
-    return state
 
 
 def missing_emitters(window: WindowCounts) -> list[Anomaly]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from swirl.detector import Detector
-    from swirl.effect import Effect
+    from swirl.effect import Effect, Incident
     from swirl.frame import Act, Tick
 
 __all__ = ["FoldError", "Monitor", "default_detectors"]
@@ -166,6 +166,11 @@ class Monitor:
     def standing(self) -> list[Effect]:
         """How all pipelines stand, for those who must know it after a restart. All of it was told before."""
         return [effect for pipeline in self._pipelines.values() for effect in pipeline.standing()]
+
+    def recent(self, pipeline: str) -> tuple[Incident, ...]:
+        """The last incidents of a pipeline as they stand, oldest first, the open one last."""
+        known = self._pipelines.get(pipeline)
+        return () if known is None else known.recent
 
     def snapshot(self) -> bytes:
         """All state, from which :meth:`restore` goes on exactly."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from swirl.baseline import SHARE, Baselines
-from swirl.effect import Effect, Health, IncidentChanged, VerdictChanged, WindowClosed
+from swirl.effect import Effect, Health, IncidentChanged, MuteChanged, VerdictChanged, WindowClosed
 from swirl.errors import SnapshotError
 from swirl.frame import Act, Definition, Frame, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from swirl.detector import Detector, Kind
+    from swirl.effect import Incident
     from swirl.frame import Tick
     from swirl.incident.life import Step
     from swirl.monitor.placing import Closed, Complete, Placing
@@ -114,12 +115,12 @@ class PipelineMonitor:
 
     def apply(self, log_ms: int, record: Frame | Tick | Act) -> Generator[None, None, list[Effect]]:
         """Fold one record of the log; yields now and then, so that an engine may pause."""
-        effects: list[Effect] = []
         # Another broker may lead the log from here on, with a clock of its own.
         self._log_ms = log_ms = max(log_ms, self._log_ms)
+        effects = self._pass_time(log_ms)
         self._placing.settle()
         if isinstance(record, Act):
-            return self._act(record)
+            return [*effects, *self._act(log_ms, record)]
         if isinstance(record, Frame) and self._emitters.accept(record, log_ms, self._health):
             self._health.frames += 1
             effects += self._define(record)
@@ -132,10 +133,14 @@ class PipelineMonitor:
                 effects += yield from self._close(complete)
         return effects
 
-    def _act(self, act: Act) -> list[Effect]:
-        if not self._history.windows:
+    def _pass_time(self, log_ms: int) -> list[Effect]:
+        """What people asked for ends by the time of the log, also between windows."""
+        if not 0 < self._incidents.due_ms <= log_ms:
             return []
-        return self._carry_out(self._incidents.act(act, self._history, self._lengths()))
+        return self._carry_out(self._incidents.pass_time(log_ms, self._history, self._lengths()))
+
+    def _act(self, log_ms: int, act: Act) -> list[Effect]:
+        return self._carry_out(self._incidents.act(act, log_ms, self._history, self._lengths()))
 
     def _lengths(self) -> tuple[int, int]:
         """Of the last window and of one as usual, milliseconds, where windows differ in length."""
@@ -147,7 +152,7 @@ class PipelineMonitor:
     @property
     def awake(self) -> bool:
         """Whether time passes: once everyone has said goodbye and all is told, it stands still."""
-        return self._placing.awake
+        return self._placing.awake or self._incidents.due_ms > 0
 
     def _define(self, frame: Frame) -> list[Effect]:
         fresh = frame.definition is not None and frame.definition_hash not in self._definitions
@@ -165,7 +170,9 @@ class PipelineMonitor:
         effects: list[Effect] = []
         if period_of(definition) != self._period_ms:
             effects = self._carry_out(self._incidents.leave(self._history, self._lengths()))
+            remembered = self._incidents.snapshot()
             self._place(period_of(definition))
+            self._incidents = Incidents(self.name, self._incident_settings, remembered)
         self._definition = self._history.definition = definition
         self._judge.define(self._definition)
         self._limits.define(self._definition)
@@ -318,6 +325,7 @@ class PipelineMonitor:
         self._health.series = len(self._judge.table)
         self._health.series_refused = self._judge.table.refused
         self._health.false_alarms = self._incidents.false_alarms
+        self._health.acts_ignored = self._incidents.acts_ignored
         self._health.budget_spent = self._incidents.spent(self._clock.watermark_ms)
         self._health.detector_failures = self._judge.failures
         self._health.unknown_detectors = self._judge.unknown_detectors
@@ -369,12 +377,18 @@ class PipelineMonitor:
         return told
 
     def standing(self) -> list[Effect]:
-        """How things stand: the last window, an open incident, the verdict."""
+        """How things stand: the last window, planned work, an open incident, the verdict."""
         effects: list[Effect] = [closed for _, (_, closed) in sorted(self._closed.items())[-1:]]
+        effects += [MuteChanged(self.name, "began", mute) for mute in self._incidents.mutes]
         incident = self._incidents.incident
         if incident is not None:
             effects.append(IncidentChanged("updated", incident))
         return [*effects, VerdictChanged(self.name, self._incidents.verdict)]
+
+    @property
+    def recent(self) -> tuple[Incident, ...]:
+        """The last incidents as they stand, oldest first, the open one last."""
+        return self._incidents.recent
 
     # -- state
 

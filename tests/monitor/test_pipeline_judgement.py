@@ -147,7 +147,8 @@ class ScriptedIncidents:
     """Decides what the script says."""
 
     script: ClassVar[Script]
-    false_alarms = 0
+    false_alarms = acts_ignored = due_ms = 0
+    mutes = ()
 
     def __init__(self, pipeline: str, settings: MonitorSettings, resume: object) -> None:
         self._pipeline = pipeline

@@ -1,0 +1,163 @@
+"""The steps of an incident as they are written down: their order, who hears of them, and the last one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+
+from swirl.effect import IncidentChanged
+from swirl.frame import Verdict
+from swirl.incident import mutes, reopening
+from swirl.incident.case import in_the_end, refreshed
+from swirl.incident.replies import MUTED_NO_MORE
+from swirl.incident.segments import narrow
+
+if TYPE_CHECKING:
+    from swirl.effect import Incident, SeriesKey, Told
+    from swirl.incident.case import Case, Present
+    from swirl.incident.state import State
+
+__all__ = ["Ending", "Step", "Transition", "end", "judged", "tell_again", "write"]
+
+Transition = Literal[
+    "opened", "updated", "acknowledged", "snoozed", "woken", "reopened", "resolved", "judged"
+]
+
+_PAST = 20
+
+
+class Ending(NamedTuple):
+    """Why an incident is over; see :class:`swirl.effect.Incident`.
+
+    Attributes:
+        kind: its ``ending``.
+        reply: as a sentence.
+        who, why: a person, and their words.
+    """
+
+    kind: Literal["calm", "resolved", "new_normal", "false_alarm", "adopted", "left"]
+    reply: str
+    who: str = ""
+    why: str = ""
+
+
+class Step(NamedTuple):
+    """What a window, an act, or time that passed changed.
+
+    Attributes:
+        changes: what people are told.
+        hold: series that must be held from now on.
+        release: series that are free again.
+        adopt: what they do now is the new normal.
+        chance: their alarms were false ones.
+        verdict: the pipeline's, if it changed.
+    """
+
+    changes: list[Told]
+    hold: frozenset[SeriesKey] = frozenset()
+    release: frozenset[SeriesKey] = frozenset()
+    adopt: bool = False
+    chance: bool = False
+    verdict: Verdict | None = None
+
+
+def write(
+    state: State,
+    case: Case,
+    transition: Transition,
+    incident: Incident,
+    reply: str = "",
+    *,
+    by_hand: bool = False,
+) -> IncidentChanged:
+    """The next step of the case's incident. Planned work hides it, but not the end of what people know of.
+
+    Args:
+        state: with the planned work.
+        case: of the incident as it stood so far, none before its first step.
+        transition: what happened.
+        incident: as it stands now; its revision and ``muted`` are set here.
+        reply: what is new, as a sentence.
+        by_hand: a person did it, and knows of the incident then.
+    """
+    muted = mutes.covers(state, incident.stage)
+    if by_hand or incident.state == "resolved":
+        muted = muted and case.shown != "open"
+    if not muted:
+        transition = _as_people_see_it(case, transition, incident)
+        case.shown = incident.state
+    revision = 0 if case.incident is None else case.incident.revision + 1
+    case.incident = msgspec.structs.replace(incident, revision=revision, muted=muted)
+    return IncidentChanged(transition, case.incident, reply)
+
+
+def _as_people_see_it(case: Case, transition: Transition, incident: Incident) -> Transition:
+    """What people never heard of opens, and what was over for them is there again, whatever it did before."""
+    if incident.state == "resolved" or case.shown == "open":
+        return transition
+    return "opened" if case.shown == "" else "reopened"
+
+
+def tell_again(state: State, present: Present) -> list[Told]:
+    """Planned work is over: what is open and was kept from people is told as it stands."""
+    case = state.case
+    if case is None or case.incident is None or not case.incident.muted:
+        return []
+    if mutes.covers(state, case.incident.stage):
+        return []
+    incident = msgspec.structs.replace(
+        case.incident,
+        evidence=tuple(refreshed(case.incident, narrow(present, case))),
+        windows=present.age(case),
+    )
+    return [write(state, case, "updated", incident, MUTED_NO_MORE)]
+
+
+def end(state: State, case: Case, present: Present, ending: Ending, calm_windows: int) -> Step:
+    """The incident is over; ``case.loud_end_ms`` says since when.
+
+    Args:
+        state: of the incidents; the case leaves it.
+        case: with an incident.
+        present: the last window.
+        ending: why.
+        calm_windows: that usually end one; 0: it shall not come back.
+    """
+    incident = case.incident
+    assert incident is not None
+    state.case, state.ended_ms = case.excused, case.loud_end_ms
+    blind = case.cause in ("blind", "stage_down")
+    incident = msgspec.structs.replace(
+        incident,
+        state="resolved",
+        resolved_ms=case.loud_end_ms,
+        evidence=in_the_end(case, incident, narrow(present, case)),
+        cost="" if blind else case.cost.sentence(),
+        preliminary=False,
+        snoozed_by="",
+        snoozed_until_ms=0,
+        ending=ending.kind,
+        ended_by=ending.who,
+        why=ending.why,
+    )
+    step = write(state, case, "resolved", incident, ending.reply)
+    state.past = [*state.past, step.incident][-_PAST:]
+    if step.incident.muted:
+        mutes.keep(state, step.incident)
+    if calm_windows:
+        reopening.fade(state, case, present, calm_windows)
+    release, adopt = frozenset(case.held), ending.kind in ("new_normal", "adopted")
+    return Step([step], release=release, adopt=adopt, verdict=judged(state, present, step.incident))
+
+
+def judged(state: State, present: Present, incident: Incident) -> Verdict | None:
+    """The pipeline's verdict, if it is another one than before."""
+    if incident.state == "resolved":
+        new = Verdict("healthy", present.end_ms)
+    else:
+        new = Verdict(incident.severity, present.end_ms, incident.id, incident.stage, incident.cause)
+    if msgspec.structs.replace(new, since_ms=0) == msgspec.structs.replace(state.verdict, since_ms=0):
+        return None
+    state.verdict = new
+    return new
