@@ -368,6 +368,7 @@ def test_an_alertmanager_that_starts_anew_hears_of_everything_again(alertmanager
         eventually(lambda: sink.counts.retried > 0, "it is away")
         alertmanager.start()
         eventually(lambda: alertmanager.firing().keys() == {"", DEPLOYMENT.id}, "what is open, and no more")
+        assert alertmanager.firing()[DEPLOYMENT.id]["annotations"]["version"] == "2026.11.2"
 
 
 @pytest.mark.service
@@ -376,6 +377,7 @@ def test_a_monitor_that_dies_is_seen_by_the_end_of_its_heartbeat(alertmanager: A
         sink.handle(changed(DATA))
         eventually(lambda: alertmanager.firing().keys() == {"", DATA.id}, "the heartbeat")
     eventually(lambda: alertmanager.firing() == {}, "nobody repeats it")
+    assert "SwirlHeartbeat" not in alertmanager.tool("alert", "query")
 
 
 @pytest.mark.service

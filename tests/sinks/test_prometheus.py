@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from swirl.effect import Effect, Health, SeriesKey, State, Totals
+from swirl.effect import Effect, Health, Mute, MuteChanged, SeriesKey, State, Totals
 from swirl.sinks import Counts
 from swirl.sinks.prometheus import METRICS, PrometheusSink, WorkerFigures
 from tests.sinks.scene import DATA, DEPLOYMENT, SERIES, START, changed, verdict, window
@@ -27,7 +28,10 @@ class Exporter:
         self.refused: dict[str, int] = {}
         self.worker = WorkerFigures()
         self.sink = PrometheusSink(
-            outlets=lambda: self.outlets, refused=lambda: self.refused, worker=lambda: self.worker
+            outlets=lambda: self.outlets,
+            refused=lambda: self.refused,
+            worker=lambda: self.worker,
+            clock=lambda: START / 1000 + 7.5,
         )
         self.registry = CollectorRegistry()
         self.sink.register(self.registry)
@@ -67,33 +71,39 @@ def test_series_are_counted_by_state() -> None:
     }
 
 
-def test_counters_come_by_stage_and_version() -> None:
+def test_counters_come_by_stage_over_all_versions() -> None:
+    both = {"1": Totals(100, out=90, predictions=90, labels={"positive": 90}), "2": Totals(10, out=9)}
+    exporter = Exporter(window(totals={"classify": both}))
+    assert exporter.samples("swirl_records_total") == {("ads", "classify"): 110}
+    assert exporter.samples("swirl_output_records_total") == {("ads", "classify"): 99}
+    assert exporter.samples("swirl_predictions_total") == {("ads", "classify", "positive"): 90}
+
+
+def test_only_predictions_are_told_apart_by_version() -> None:
     exporter = Exporter(window())
-    assert exporter.samples("swirl_records_total") == {
-        ("ads", "classify", "2026.11.1"): 24990,
-        ("ads", "ingest", "2026.11.1"): 25000,
-    }
-    assert exporter.samples("swirl_predictions_total") == {
+    assert exporter.samples("swirl_version_predictions_total") == {
         ("ads", "classify", "2026.11.1", "negative"): 4998,
         ("ads", "classify", "2026.11.1", "positive"): 19992,
     }
+    named = {metric.name for metric in METRICS if "version" in metric.labels}
+    assert named == {"swirl_stage_version_info", "swirl_version_predictions_total"}
 
 
 def test_parts_add_up_to_the_whole() -> None:
     exporter = Exporter(window())
     assert exporter.samples("swirl_invalid_records_total") == {
-        ("ads", "classify", "2026.11.1", ""): 0,
-        ("ads", "ingest", "2026.11.1", "text missing"): 8,
-        ("ads", "ingest", "2026.11.1", ""): 2,
+        ("ads", "classify", ""): 0,
+        ("ads", "ingest", "text missing"): 8,
+        ("ads", "ingest", ""): 2,
     }
-    assert exporter.samples("swirl_stage_errors_total")["ads", "ingest", "2026.11.1", "KeyError"] == 1
+    assert exporter.samples("swirl_stage_errors_total")["ads", "ingest", "KeyError"] == 1
 
 
 def test_numeric_predictions_are_counted_without_a_label() -> None:
     totals = {"score": {"1": Totals(records=5, predictions=5)}}
-    assert Exporter(window(totals=totals)).samples("swirl_predictions_total") == {
-        ("ads", "score", "1", ""): 5
-    }
+    exporter = Exporter(window(totals=totals))
+    assert exporter.samples("swirl_predictions_total") == {("ads", "score", ""): 5}
+    assert exporter.samples("swirl_version_predictions_total") == {("ads", "score", "1", ""): 5}
 
 
 def test_latency_is_a_summary_in_seconds() -> None:
@@ -173,6 +183,8 @@ def test_health_is_exported() -> None:
         alarms=11,
         false_alarms=12,
         budget_spent=1,
+        unreadable=14,
+        series_refused=15,
         detector_failures={"record": 13},
         unknown_detectors=("oracle",),
     )
@@ -182,10 +194,10 @@ def test_health_is_exported() -> None:
         "emitter_dropped_records_total",
         "frames_failed_total", "emitters", "emitters_silent", "labels_overflowed_total",
         "false_alarms_promised", "alarms_total", "false_alarms_expected_total", "false_alarms_total",
-        "false_alarms_spent", "false_alarms_left",
+        "false_alarms_spent", "false_alarms_left", "summaries_unreadable_total", "series_refused_total",
     )  # fmt: skip
     told = [exporter.value(f"swirl_{name}", pipeline="ads") for name in names]
-    assert told == [1, 4, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0, 12, 1, 0]
+    assert told == [1, 4, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0, 12, 1, 0, 14, 15]
     assert exporter.samples("swirl_detector_failures_total") == {("ads", "record"): 13}
     assert exporter.samples("swirl_detector_unknown_info") == {("ads", "oracle"): 1}
     assert exporter.samples("swirl_late_records_total") == {("ads", "closed"): 6, ("ads", "future"): 7}
@@ -222,8 +234,14 @@ def test_a_registry_refuses_a_second_exporter_of_the_same_names() -> None:
         PrometheusSink().register(exporter.registry)
 
 
+def muted(transition: Literal["began", "ended"] = "began", stage: str = "ingest") -> MuteChanged:
+    return MuteChanged("ads", transition, Mute(stage, START, START + 7_200_000, "ada", "new schema"))
+
+
 def full() -> Exporter:
-    exporter = Exporter(window(), changed(DATA), changed(DEPLOYMENT), verdict())
+    exporter = Exporter(window(), changed(DATA), changed(DEPLOYMENT), verdict(), muted())
+    exporter.sink.settled("slack")(changed(DATA), True)  # noqa: FBT003 - as outlets call it
+    exporter.sink.applied(0.002)
     exporter.outlets["slack"] = Counts(1, 2, 3, 4, 5)
     exporter.refused["foreign"] = 1
     exporter.worker = WorkerFigures(
@@ -263,7 +281,7 @@ def test_the_table_of_metrics_tells_the_truth() -> None:
         family = families.pop(name)
         assert (family.type, family.documentation) == (metric.kind, metric.help)
         assert family.samples, name
-        extra = {"quantile"} if metric.kind == "summary" else set()
+        extra = {"quantile", "le"} if metric.kind in {"summary", "histogram"} else set()
         assert {frozenset(s.labels) - extra for s in family.samples} == {frozenset(metric.labels)}
     assert families == {}
 
