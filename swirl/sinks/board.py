@@ -6,13 +6,14 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from swirl.effect import COLUMNS, IncidentChanged, MuteChanged, VerdictChanged, WindowClosed
 from swirl.frame import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["Board", "Track", "View"]
 
 _WINDOWS = 360
-_FEWEST = 30
+_FEWEST = 8
 _BYTES = 32_000_000
 """Of the windows of one pipeline: with very many series, fewer windows are kept."""
+
+_BYTES_OF_ALL = 256_000_000
+_OVERHEAD = 2_000
+"""Bytes of a window besides its numbers."""
 
 _STEPS = 400
 _INCIDENTS = 100
@@ -51,12 +56,16 @@ class Track(NamedTuple):
     window_ms: int
 
 
+_SHOWN = tuple(COLUMNS.index(name) for name in ("value", "expected", "low", "high"))
+
+
 class View(NamedTuple):
     """One pipeline as it stands. A value: nothing changes it any more.
 
     Attributes:
         name: of the pipeline.
-        windows: that are kept, oldest first; the last one has the graph, the numbers now and the health.
+        windows: that are kept, oldest first; the last one has the graph, the numbers now, the totals and the
+            health; of the others the totals are left out.
         verdict: what the pipeline was told.
         incidents: as they stand, newest first; at most one of them is open.
         steps: in the lives of these, oldest first.
@@ -82,22 +91,42 @@ class View(NamedTuple):
 
     def track(self, key: SeriesKey) -> Track:
         """One series over these windows."""
-        n = len(self.windows)
-        numbers = np.full((len(COLUMNS), n), np.nan)
-        state = np.zeros(n, np.uint8)
-        for at, window in enumerate(self.windows):
-            try:
-                column = window.keys.index(key)
-            except ValueError:
+        return self.tracks([key])[0]
+
+    def tracks(self, keys: Sequence[SeriesKey], most: int = 0) -> list[Track]:
+        """Several series in one pass.
+
+        Args:
+            keys: of the series; one that is not known is NaN throughout.
+            most: only so many of the newest windows; 0: all.
+        """
+        windows = self.windows[-most:] if most else self.windows
+        numbers = np.full((len(keys), len(_SHOWN), len(windows)), np.nan)
+        states = np.zeros((len(keys), len(windows)), np.uint8)
+        known: tuple[SeriesKey, ...] = ()
+        rows: list[int] = []
+        columns: list[int] = []
+        for at, window in enumerate(windows):
+            if window.keys is not known:
+                known, (rows, columns) = window.keys, _places(window.keys, keys)
+            if not rows:
                 continue
             table = np.frombuffer(window.numbers, dtype=np.float64).reshape(len(COLUMNS), -1)
-            numbers[:, at], state[at] = table[:, column], window.states[column]
-        starts = np.array([window.start_ms for window in self.windows], np.int64)
-        value, expected, low, high = (
-            numbers[COLUMNS.index(name)] for name in ("value", "expected", "low", "high")
-        )
-        length = self.windows[-1].window_ms if n else 0
-        return Track(key, starts, value, expected, low, high, state, length)
+            numbers[rows, :, at] = table[np.ix_(_SHOWN, columns)].T
+            states[rows, at] = np.frombuffer(window.states, dtype=np.uint8)[columns]
+        starts = np.array([window.start_ms for window in windows], np.int64)
+        length = windows[-1].window_ms if windows else 0
+        return [
+            Track(key, starts, value, expected, low, high, states[row], length)
+            for row, (key, (value, expected, low, high)) in enumerate(zip(keys, numbers, strict=True))
+        ]
+
+
+def _places(known: tuple[SeriesKey, ...], wanted: Sequence[SeriesKey]) -> tuple[list[int], list[int]]:
+    """Rows of what is wanted, and columns where it is known."""
+    place = {key: row for row, key in enumerate(wanted)}
+    pairs = [(place[key], column) for column, key in enumerate(known) if key in place]
+    return [row for row, _ in pairs], [column for _, column in pairs]
 
 
 class _Pipeline:
@@ -108,23 +137,39 @@ class _Pipeline:
         self.steps: deque[IncidentChanged] = deque(maxlen=_STEPS)
         self.mutes: dict[str, Mute] = {}
 
-    def close(self, window: WindowClosed) -> None:
+    def close(self, window: WindowClosed, most_bytes: int) -> None:
+        newest = self.windows[max(self.windows)] if self.windows else None
+        if newest is not None:
+            # What windows have in common is kept once: names of thousands of series weigh more than numbers.
+            keys = newest.keys if newest.keys == window.keys else window.keys
+            graph = newest.definition if newest.definition == window.definition else window.definition
+            window = msgspec.structs.replace(window, keys=keys, definition=graph)
+            if window.start_ms > newest.start_ms:
+                self.windows[newest.start_ms] = msgspec.structs.replace(newest, totals={})
+            elif window.start_ms < newest.start_ms:
+                window = msgspec.structs.replace(window, totals={})
         self.windows[window.start_ms] = window
-        most = min(_WINDOWS, max(_FEWEST, _BYTES // max(1, len(window.numbers))))
+        size = len(window.numbers) + _OVERHEAD
+        most = min(_WINDOWS, max(_FEWEST, most_bytes // size))
         for start in sorted(self.windows)[: max(0, len(self.windows) - most)]:
             del self.windows[start]
 
-    def keep(self, incident: Incident) -> None:
+    def keep(self, incident: Incident) -> bool:
+        """Take it, unless a newer revision is known."""
         before = self.incidents.get(incident.id)
         if before is not None and before.revision > incident.revision:
-            return
+            return False
         self.incidents[incident.id] = incident
-        for gone in list(self.incidents)[: max(0, len(self.incidents) - _INCIDENTS)]:
-            del self.incidents[gone]
+        by_age = sorted(self.incidents.values(), key=lambda i: (i.state == "open", i.opened_ms, i.id))
+        for gone in by_age[: max(0, len(by_age) - _INCIDENTS)]:
+            del self.incidents[gone.id]
+        return True
 
 
 class Board:
     """A sink that keeps what the page, the commands and the charts show. Bounded; any thread may ask it.
+
+    At most 360 windows of a pipeline are kept, 32 MB of one and 256 MB of all, 100 incidents and 400 steps.
 
     Attributes:
         name: of the sink.
@@ -138,19 +183,18 @@ class Board:
         self._version = 0
 
     def handle(self, effect: Effect) -> None:
-        """Keep what an effect says."""
+        """Keep what an effect says; one that comes again changes nothing."""
         with self._changed:
             kept = self._pipelines.setdefault(effect.pipeline, _Pipeline())
             if isinstance(effect, WindowClosed):
-                kept.close(effect)
+                kept.close(effect, min(_BYTES, _BYTES_OF_ALL // len(self._pipelines)))
             elif isinstance(effect, VerdictChanged):
                 kept.verdict = effect.verdict
             elif isinstance(effect, MuteChanged):
                 kept.mutes.pop(effect.mute.stage, None)
                 if effect.transition == "began":
                     kept.mutes[effect.mute.stage] = effect.mute
-            else:
-                kept.keep(effect.incident)
+            elif kept.keep(effect.incident) and effect not in kept.steps:
                 kept.steps.append(effect)
             self._turn()
 
@@ -178,6 +222,11 @@ class Board:
         with self._changed:
             self._changed.wait_for(lambda: self._version != version, timeout)
             return self._version
+
+    def names(self) -> tuple[str, ...]:
+        """Of all pipelines, sorted."""
+        with self._changed:
+            return tuple(sorted(self._pipelines))
 
     def views(self) -> tuple[View, ...]:
         """All pipelines, by name."""

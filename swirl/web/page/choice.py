@@ -1,0 +1,114 @@
+"""Which series are worth a chart: always the same few, and those that tell of the incident."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swirl.effect import SeriesKey, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swirl.effect import Incident, SeriesPoint
+    from swirl.web.page.layout import Layout
+
+__all__ = ["chosen", "is_judged", "roles", "top_label"]
+
+_USUALLY = 6
+_MOST = 12
+_SHOWN_BESIDE = frozenset({"invalid", "errors", "out", "count"})
+"""Rates that have the limits of another series."""
+
+
+def is_judged(point: SeriesPoint) -> bool:
+    """Whether the series has limits of its own, or will have."""
+    metric = point.key.metric
+    if metric == "records":
+        return point.numerator == point.numerator
+    return metric not in _SHOWN_BESIDE
+
+
+def top_label(points: Sequence[SeriesPoint], stage: str) -> SeriesKey | None:
+    """The ratio of the commonest prediction of a stage, None where it predicts no labels."""
+    found = [p for p in points if p.key.stage == stage and p.key.metric == "prediction_ratio"]
+    return (
+        max(found, key=lambda p: (p.expected == p.expected, p.expected, p.key.label)).key if found else None
+    )
+
+
+def roles(incident: Incident | None, points: Sequence[SeriesPoint]) -> dict[SeriesKey, str]:
+    """Series that tell of the incident: ``"root"`` for those of the root, ``"follows"`` for the rest."""
+    if incident is None:
+        return {}
+    said = {SeriesKey(e.stage, e.metric, e.label): e for e in incident.evidence}
+    found = {
+        key: "root" if piece.root else "follows"
+        for key, piece in said.items()
+        if piece.root or piece.usual != piece.now
+    }
+    if incident.state == "open":
+        for point in points:
+            if point.state in (State.ANOMALY, State.HELD):
+                of_root = point.key.stage == incident.stage and point.key.metric in _metrics(incident)
+                found.setdefault(point.key, "root" if of_root else "follows")
+    return found
+
+
+def _metrics(incident: Incident) -> set[str]:
+    """What the root shows, by the ratio behind the rate as well."""
+    shown = {e.metric for e in incident.evidence if e.root}
+    return shown | {f"{metric.removesuffix('s')}_ratio" for metric in shown & {"invalid", "errors"}}
+
+
+def chosen(layout: Layout, points: Sequence[SeriesPoint], telling: dict[SeriesKey, str]) -> list[SeriesKey]:
+    """Series that get a chart, in an order that does not change while the graph does not.
+
+    Args:
+        layout: of the stages.
+        points: of the newest window.
+        telling: what :func:`roles` found.
+    """
+    known = [point.key for point in points]
+    usual = _usual(layout, points)[:_USUALLY]
+    named = [key for key in telling if key in known and key not in usual]
+    # A rate is shown rather than its ratio, and one label of two says it all.
+    named = [key for key in named if not _told_by(key, [*usual, *named])]
+    return [*usual, *sorted(named, key=lambda key: _order(layout, key))][:_MOST]
+
+
+def _usual(layout: Layout, points: Sequence[SeriesPoint]) -> list[SeriesKey]:
+    known = {point.key for point in points}
+    kinds: list[list[SeriesKey]] = [
+        [SeriesKey(s, "records") for s in layout.stages if not layout.parents[s]],
+        [SeriesKey(s, "invalid") for s in layout.stages if SeriesKey(s, "invalid_ratio") in known],
+        [key for s in layout.stages if (key := top_label(points, s)) is not None],
+        [key for key in known if key.metric == "count"],
+        [key for key in known if key.metric in ("drift", "observed_drift")],
+        [SeriesKey(s, "latency_p95") for s in layout.stages],
+        [key for key in known if key.metric == "ratio"],
+        [SeriesKey(s, "records") for s in layout.stages if layout.parents[s]],
+    ]
+    found: list[SeriesKey] = []
+    for rank in range(len(layout.stages) or 1):
+        for kind in kinds:
+            there = sorted((k for k in kind if k in known), key=lambda key: _order(layout, key))
+            found += [key for key in there[rank : rank + 1] if key not in found]
+    return sorted(found[:_USUALLY], key=lambda key: _order(layout, key)) + found[_USUALLY:]
+
+
+def _told_by(key: SeriesKey, others: Sequence[SeriesKey]) -> bool:
+    rate = {"invalid_ratio": "invalid", "error_ratio": "errors"}.get(key.metric)
+    if rate is not None:
+        return SeriesKey(key.stage, rate) in others
+    same = [k for k in others if k[:2] == key[:2] and key.metric == "prediction_ratio"]
+    return bool(same) and same[0] != key and len(same) == 2
+
+
+_METRICS = ("records", "invalid", "errors", "prediction_ratio", "count", "ratio", "drift", "latency_p95")
+
+
+def _order(layout: Layout, key: SeriesKey) -> tuple[int, int, str, str]:
+    stages = layout.stages
+    place = stages.index(key.stage) if key.stage in stages else len(stages)
+    metric = _METRICS.index(key.metric) if key.metric in _METRICS else len(_METRICS)
+    return place, metric, key.metric, key.label
