@@ -36,6 +36,9 @@ _EXCESS = 1.3
 """Mean excess over the floor, in nats, of well-behaved laws once 5 000 values have been seen. Novelty is
 bounded by the number of values, so a young series shows a shorter tail than it will have: none is believed
 that is shorter."""
+_YOUTH = 1440
+"""Points after which a tail begins anew: what is new to a young series, as each hour of its first day is to
+one with a season, comes oftener and is worth less than what will be new later."""
 _EXTRA = 12.0
 _OUTLIER = 2.0
 """What joins means and spreads lies at most so many ranges outside: one value does not fill them."""
@@ -236,6 +239,9 @@ class NoveltyBank(RunBank):
         self._past.learn(rows, views)
         self._recent.learn(rows, value, points.start_ms, points.window_ms)
         self.expected_alarms += self._tails.learn(rows, self._ended[rows])
+        grown = rows[self._recent.points[rows] == _YOUTH]
+        if grown.size:
+            self._tails.forget(grown, _YOUTH)
 
     def release(self, rows: Rows, *, adopt: bool = False, chance: bool = False) -> None:
         """The incident is over, and its evidence with it.

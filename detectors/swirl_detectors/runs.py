@@ -111,6 +111,11 @@ class RunTails:
             self._settle(rows)
         self.table[_CUT, rows] = 0.0
 
+    def forget(self, rows: Rows, windows: float) -> None:
+        """Begin anew what was counted of rows that have been watched for no more than so many windows."""
+        young = rows[self.table[_WATCHED, rows] <= windows]
+        self.table[_COUNT : _WATCHED + 1, young] = 0.0
+
     def _settle(self, rows: Rows) -> None:
         cut = self.table[_CUT, rows]
         if cut.any():

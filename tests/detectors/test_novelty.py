@@ -13,6 +13,7 @@ from swirl.budget import alarms_per_window
 from swirl.detector import Kind, Points
 from swirl.errors import SnapshotError
 from swirl_detectors.novelty import NoveltyBank, NoveltyDetector
+from swirl_detectors.runs import RunTails
 from swirl_detectors.spacing import GENERATION, Spacing
 from tests.benchmarks.detection import nab
 from tests.benchmarks.detection.nab_scorer import PROFILES, Series, curve, folder, judge, load
@@ -120,6 +121,36 @@ def test_the_budget_is_kept_on_normal_and_skewed_values_in_the_first_days() -> N
         told += int(run(bank, [window], every(60))[0].alarm.sum())
     assert told <= 2 * 17.1
     assert bank.expected_alarms == pytest.approx(17.1, rel=0.05)
+
+
+def runs_known(bank: NoveltyBank) -> float:
+    """On how many runs of evidence the thresholds rest."""
+    tails = bank.snapshot()["tails"]["table"]
+    return float(np.frombuffer(tails).reshape(8, -1)[0].sum())
+
+
+def test_what_was_new_to_a_young_series_is_not_held_against_it_later() -> None:
+    """On the first day of a series with a season each hour is new."""
+    level = 100 * (1 + 0.5 * np.sin(2 * np.pi * np.arange(1440) / 1440))[:, None]
+    values = np.random.default_rng(1).poisson(level, (1440, 6)).astype(float)
+    bank = bank_of(6)
+    run(bank, windows(values[:-1]), every(6))
+    assert runs_known(bank) > 10
+    run(bank, windows(values[-1:], first=1439), every(6))
+    assert runs_known(bank) == 0
+
+
+def test_what_a_series_showed_for_long_is_known_when_it_begins_anew() -> None:
+    tails = RunTails(floor=2.0)
+    tails.grow(2)
+    for _ in range(5):
+        tails.learn(every(2), np.full(2, 3.0))
+    tails.learn(np.array([0]), np.full(1, 3.0))
+    tails.forget(every(2), 5)
+    tails.refresh(np.full(2, 0.01), 1e-6)
+    known = np.frombuffer(tails.snapshot()["table"]).reshape(8, -1)[0]
+    assert known[0] > 5.9
+    assert known[1] == 0
 
 
 def test_one_gross_outlier_does_not_hide_what_comes_later() -> None:
