@@ -36,6 +36,7 @@ _ONE_OF = {"latency_p50": "slower"}
 """The role of a metric that is one of several where it is not ``may``."""
 _SILENCE_UNEXPLAINED = -4.6
 _LAG, _VERY_LATE = SeriesKey("", "lag"), 10.0
+_LEFT_MOST = 8.0
 _LATE = frozenset({"late_data", "slow_stage", "blind", "stage_down"})
 """Causes of which records come late."""
 _ONE_WINDOW = -3.0
@@ -126,10 +127,18 @@ class Reasoning:
             extras = {**extras, "silence": _SILENCE_UNEXPLAINED}
         if cause not in _LATE and self.z.get(_LAG, 0.0) > _VERY_LATE:
             extras = {**extras, "lag": _SILENCE_UNEXPLAINED}
+        if CAUSES[cause].benign and cause != CHANCE:
+            extras = {**extras, "left unexplained": self._unexplained(gains)}
         score = log(self.priors.of(cause) / candidates) + sum(gains.values()) + sum(extras.values())
         before = self.hypotheses.get((cause, stage))
         if before is None or score > before.score:
             self.hypotheses[cause, stage] = Hypothesis(cause, stage, score, gains, extras, version)
+
+    def _unexplained(self, gains: dict[SeriesKey, float]) -> float:
+        """Traffic alone is nothing to tell, and what it leaves unexplained has to be chance."""
+        explained = {k for k, gain in gains.items() if gain > 0 or k in self.inputs}
+        left = [abs(z) for k, z in {**self.z, **self.contrasts}.items() if k not in explained]
+        return -min(max(0.0, max(left, default=0.0) - LOUD), _LEFT_MOST)
 
     def _by_table(self, name: str, cause: Cause) -> Generator[None, None, None]:
         candidates = self._candidates(name, cause)

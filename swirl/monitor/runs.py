@@ -18,6 +18,7 @@ from swirl.incident import numbers
 from swirl.incident.beyond import DID_NOT_FINISH, DID_NOT_RUN, SLOW_RUN
 from swirl.incident.case import RUN, Anomaly
 from swirl.monitor.placing import Complete
+from swirl.monitor.schedule import Schedule
 from swirl.series import Measured
 from swirl.window import Window
 
@@ -72,12 +73,14 @@ class Run(msgspec.Struct):
     Attributes:
         start_ms: of its window.
         begun_ms: log time of its first frame.
+        due_ms: log time at which the next one is due.
         parts: by emitter.
         heard_late: an emitter was heard from the middle on.
     """
 
     start_ms: int
     begun_ms: int
+    due_ms: int
     parts: dict[bytes, Part] = {}
     heard_late: bool = False
 
@@ -107,6 +110,7 @@ class Runs:
         self._going: dict[int, Run] = {}
         self._past: list[Run] = []
         self._lengths: list[int] = []
+        self._schedule = Schedule(period_ms)
         self._next_ms = -1
         self._newest: Run | None = None
         """The run that began last."""
@@ -179,7 +183,8 @@ class Runs:
         start = max(frame.run_ms, self._next_ms)
         while start in self._going:
             start += 1
-        run = self._going[start] = self._newest = Run(start, log_ms)
+        run = self._going[start] = self._newest = Run(start, log_ms, self._schedule.next_ms(log_ms))
+        self._schedule.note(log_ms)
         self.open[start] = Window(start)
         self._told = False
         return run
@@ -216,7 +221,7 @@ class Runs:
         if not self._going:
             return None
         oldest = self._going[min(self._going)]
-        if self._has_ended(oldest, log_ms) or log_ms > self._deadline(oldest):
+        if self._has_ended(oldest, log_ms) or log_ms > self._after(oldest, oldest.begun_ms + self.window_ms):
             return oldest
         overtaken = self._lengths and log_ms - oldest.begun_ms > _OVERTAKEN * self.usual_ms
         later = (run for run in self._going.values() if run is not oldest)
@@ -242,7 +247,12 @@ class Runs:
 
     def _deadline(self, run: Run) -> int:
         """Log time after which the next run should have begun."""
-        return run.begun_ms + round(_LATE * self.window_ms) + (self.usual_ms if self._lengths else 0)
+        return self._after(run, run.due_ms)
+
+    def _after(self, run: Run, due_ms: int) -> int:
+        """Log time from which what was due after a run is late."""
+        late_ms = round((_LATE - 1.0) * self.window_ms)
+        return max(due_ms, run.begun_ms) + late_ms + (self.usual_ms if self._lengths else 0)
 
     def _end(self, run: Run, log_ms: int) -> Complete:
         window = self.open.pop(run.start_ms)
@@ -287,12 +297,13 @@ class Runs:
         assert last is not None
         self._told = True
         ago_ms = log_ms - last.begun_ms
-        start = max(last.start_ms + self.window_ms, self._next_ms)
+        after_ms = last.due_ms - last.begun_ms
+        start = max(last.start_ms + after_ms, self._next_ms)
         self._next_ms = start + 1
         every = numbers.duration(self.window_ms)
         sentence = f"last run {numbers.duration(ago_ms)} ago, usually every {every}"
         said = self._said(start, "missed", DID_NOT_RUN, sentence)
-        return Complete(Window(start), max(ago_ms - self.window_ms, 1), 0, whole=False, said=(said,))
+        return Complete(Window(start), max(ago_ms - after_ms, 1), 0, whole=False, said=(said,))
 
     @staticmethod
     def _said(start_ms: int, label: str, cause: str, sentence: str) -> Anomaly:
@@ -328,6 +339,7 @@ class Runs:
                 "past": [_plain(run) for run in self._past],
                 "newest": None if self._newest is None else _plain(self._newest),
                 "lengths": self._lengths,
+                "begun": self._schedule.begun_ms,
                 "next": self._next_ms,
                 "told": self._told,
             },
@@ -344,6 +356,7 @@ class Runs:
         same = (run for run in runs if newest is not None and run.start_ms == newest.start_ms)
         self._newest = next(same, newest)
         self._lengths, self._next_ms, self._told = list(kept["lengths"]), kept["next"], kept["told"]
+        self._schedule = Schedule(self.window_ms, list(kept["begun"]))
 
 
 _LENGTH = SeriesKey("", "run_seconds")
