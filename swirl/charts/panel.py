@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from swirl.charts.scale import Scale, number, scale_of, usual_of
-from swirl.charts.telling import same_series
+from swirl.charts.telling import same_series, usual_before, windows_before
 from swirl.effect import State
 
 if TYPE_CHECKING:
@@ -93,14 +93,6 @@ class Sheet:
         return words.rstrip() + "…"
 
 
-class _Band(NamedTuple):
-    """The limits before the fault: NaN where there are none."""
-
-    low: float
-    high: float
-    level: float
-
-
 class Panel:
     """One series, ready to be drawn.
 
@@ -114,8 +106,9 @@ class Panel:
         self.chart, self.track, self.c, self.colours = chart, track, chart.c, chart.colours
         self.top, self.upper = top, top + PANEL - _PLOT - _BELOW
         self.ends = chart.x(track.start_ms.astype(np.float64) + track.window_ms)
-        self.fault = _onset(track, chart.incident)
-        self.band = _before(track, self.fault)
+        onset_ms = chart.incident.onset_ms if chart.incident is not None else None
+        self.fault = windows_before(track, onset_ms)
+        self.band = usual_before(track, onset_ms)
         self.piece = _piece(track, chart.incident)
         if self.piece is not None and not isfinite(self.band.level):
             self.band = self.band._replace(level=self.piece.usual_value)
@@ -288,22 +281,6 @@ class Panel:
 def now_of(track: Track) -> float:
     """The newest value, NaN where there is none."""
     return float(track.value[-1]) if len(track.value) else float("nan")
-
-
-def _onset(track: Track, incident: Incident | None) -> int:
-    """How many windows lie before the fault."""
-    return int(np.sum(track.start_ms < incident.onset_ms)) if incident is not None else len(track.start_ms)
-
-
-def _before(track: Track, fault: int) -> _Band:
-    """The last limits before the fault, and the level there."""
-    judged = np.flatnonzero(track.state[:fault] >= State.NORMAL)
-    limits = judged[np.isfinite(track.low[judged]) | np.isfinite(track.high[judged])]
-    values = track.value[:fault][np.isfinite(track.value[:fault])]
-    level = float(np.median(values)) if len(values) else float("nan")
-    if not len(limits):
-        return _Band(float("nan"), float("nan"), level)
-    return _Band(float(track.low[limits[-1]]), float(track.high[limits[-1]]), level)
 
 
 def _piece(track: Track, incident: Incident | None) -> Evidence | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+import numpy as np
+
 from swirl.effect import SeriesKey, State
 
 if TYPE_CHECKING:
@@ -12,7 +15,16 @@ if TYPE_CHECKING:
     from swirl.effect import Incident, WindowClosed
     from swirl.sinks.board import Track, View
 
-__all__ = ["SERIES", "Deployment", "deployments", "same_series", "telling"]
+__all__ = [
+    "SERIES",
+    "Deployment",
+    "Usual",
+    "deployments",
+    "same_series",
+    "telling",
+    "usual_before",
+    "windows_before",
+]
 
 SERIES = 3
 """How many series a chart shows."""
@@ -36,7 +48,7 @@ _USUAL = ("invalid", "prediction_ratio", "count", "latency_p50", "records")
 """Metrics that a person wants to see while nothing is wrong, in their order."""
 
 
-class Deployment(NamedTuple):
+class Deployment(msgspec.Struct, frozen=True):
     """Another version of a stage has taken over.
 
     Attributes:
@@ -91,6 +103,31 @@ def same_series(key: SeriesKey, stage: str, metric: str, label: str) -> bool:
     return key.stage == stage and (
         (key.metric == metric and (key.label == label or not label)) or key.metric in _ALSO.get(metric, ())
     )
+
+
+class Usual(NamedTuple):
+    """The limits before the fault, and the level there; NaN where they are not known."""
+
+    low: float
+    high: float
+    level: float
+
+
+def windows_before(track: Track, onset_ms: int | None) -> int:
+    """How many windows lie before the fault; all, if there is none."""
+    return len(track.start_ms) if onset_ms is None else int(np.sum(track.start_ms < onset_ms))
+
+
+def usual_before(track: Track, onset_ms: int | None) -> Usual:
+    """The last limits before the fault, and the median of what was measured there."""
+    fault = windows_before(track, onset_ms)
+    judged = np.flatnonzero(track.state[:fault] >= State.NORMAL)
+    limits = judged[np.isfinite(track.low[judged]) | np.isfinite(track.high[judged])]
+    values = track.value[:fault][np.isfinite(track.value[:fault])]
+    level = float(np.median(values)) if len(values) else float("nan")
+    if not len(limits):
+        return Usual(float("nan"), float("nan"), level)
+    return Usual(float(track.low[limits[-1]]), float(track.high[limits[-1]]), level)
 
 
 def _wanted(incident: Incident | None, window: WindowClosed) -> Iterator[SeriesKey]:

@@ -15,6 +15,11 @@ try:
 except ImportError:
     raise MissingExtraError("click", "watch") from None
 
+from swirl.cli.completion_command import completion
+from swirl.cli.incidents_commands import incidents
+from swirl.cli.mute_commands import mute, unmute
+from swirl.cli.watch_command import watch
+
 __all__ = ["group"]
 
 
@@ -194,3 +199,7 @@ def drill(
     from swirl.cli.drill import Options, run
 
     sys.exit(run(Options(target, send, per_second, strength, quiet, only, seed), click.echo))
+
+
+for _command in (completion, incidents, mute, unmute, watch):
+    group.add_command(_command)
