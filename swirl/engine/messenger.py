@@ -6,14 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from swirl.effect import IncidentChanged
+from swirl.effect import IncidentChanged, MuteChanged
+from swirl.engine.outbox import is_for_people
 from swirl.errors import DeliveryError
 from swirl.sinks.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from swirl.effect import Effect
+    from swirl.effect import Effect, Told
     from swirl.engine.shard import Shard
     from swirl.sinks.base import Sink
 
@@ -72,10 +73,10 @@ class Messenger:
             for incident in outbox.threads:
                 self._threads.pop(incident, None)
 
-    def tell(self, shard: Shard, steps: Iterable[IncidentChanged]) -> None:
-        """Tell steps that are written down."""
-        for step in steps:
-            self._owner[step.incident.pipeline] = shard
+    def tell(self, shard: Shard, steps: Iterable[Told]) -> None:
+        """Tell steps that are written down, but for what planned work hides."""
+        for step in filter(is_for_people, steps):
+            self._owner[step.pipeline] = shard
             self.outlet.offer(step)
 
     def settled(self) -> list[tuple[Shard, str]]:
@@ -85,8 +86,7 @@ class Messenger:
 
     def _may_send(self, effect: Effect) -> bool:
         """Asked right before each attempt, from the outlet's thread; waits while Kafka is not heard."""
-        pipeline = effect.incident.pipeline if isinstance(effect, IncidentChanged) else effect.pipeline
-        while (shard := self._owner.get(pipeline)) is not None:
+        while (shard := self._owner.get(effect.pipeline)) is not None:
             if self._is_fenced():
                 self.fenced += 1
                 raise DeliveryError(
@@ -97,13 +97,15 @@ class Messenger:
             time.sleep(_LOOK_S)
         return False
 
-    def _on_settled(self, effect: Effect, told: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
-        if isinstance(effect, IncidentChanged) and self._loop is not None and not self._loop.is_closed():
+    def _on_settled(self, effect: Effect, delivered: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
+        if not isinstance(effect, IncidentChanged | MuteChanged):
+            return
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._settle, effect)
 
-    def _settle(self, step: IncidentChanged) -> None:
-        pipeline = step.incident.pipeline
-        shard = self._owner.get(pipeline)
+    def _settle(self, step: Told) -> None:
+        shard = self._owner.get(step.pipeline)
         if shard is not None:
-            shard.outbox(pipeline).settle(step, self._threads.get(step.incident.id, ""))
-            self._settled.add(pipeline)
+            incident = step.incident.id if isinstance(step, IncidentChanged) else ""
+            shard.outbox(step.pipeline).settle(step, self._threads.get(incident, ""))
+            self._settled.add(step.pipeline)

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from swirl.effect import IncidentChanged  # noqa: TC001 - msgspec reads the annotations
+from swirl.effect import IncidentChanged, Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "is_for_people"]
 
 _REMEMBERED = 500
 _WAITING = 100
-"""Steps of a pipeline that are kept while nobody can be told: more would be too large for one record."""
+"""Steps of a pipeline that are kept while nobody can be told: more would be too large for one record. What
+came and went during planned work counts too."""
 _SCHEMA = 1
 
 
 class _Kept(msgspec.Struct):
-    pending: list[IncidentChanged] = []
+    pending: list[Told] = []
     told: list[str] = []
     threads: dict[str, str] = {}
     schema: int = _SCHEMA
 
 
+def is_for_people(change: Told) -> bool:
+    """Whether a step is told: what planned work hides is not."""
+    return not (isinstance(change, IncidentChanged) and change.incident.muted)
+
+
 class Outbox:
-    """The steps of a pipeline's incidents that wait to be told, and those that were.
+    """The steps of a pipeline's incidents and planned work that wait to be told, and those that were.
 
     Attributes:
         pending: identity -> what waits, in order.
@@ -35,31 +41,35 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self.pending: dict[str, IncidentChanged] = {}
+        self.pending: dict[str, Told] = {}
         self._told: dict[str, None] = {}
         self.threads: dict[str, str] = {}
 
-    def __contains__(self, change: IncidentChanged) -> bool:
+    def __contains__(self, change: Told) -> bool:
         """Whether a step was told or waits."""
         return change.identity in self._told or change.identity in self.pending
 
-    def add(self, change: IncidentChanged) -> bool:
+    def add(self, change: Told) -> bool:
         """Write down a step; False if it was told or waits already.
 
-        Where very many wait, the oldest is taken for told: the sink may still tell it, but no heir will.
+        What planned work hides does not wait. Where very many wait, the oldest are taken for told: the sink
+        may still tell them, but no heir will.
         """
         if change in self:
             return False
+        if not is_for_people(change):
+            self.settle(change)
+            return True
         self.pending[change.identity] = change
-        if len(self.pending) > _WAITING:
+        while len(self.pending) > 1 and sum(map(_size, self.pending.values())) > _WAITING:
             self.settle(next(iter(self.pending.values())))
         return True
 
-    def settle(self, change: IncidentChanged, thread: str = "") -> None:
+    def settle(self, change: Told, thread: str = "") -> None:
         """It was told, or given up; ``thread`` says where the incident is told."""
         self.pending.pop(change.identity, None)
         self._told[change.identity] = None
-        if thread:
+        if thread and isinstance(change, IncidentChanged):
             self.threads[change.incident.id] = thread
         for kept in (self._told, self.threads):
             while len(kept) > _REMEMBERED:
@@ -77,7 +87,7 @@ class Outbox:
             The outbox, and how many of the records this version could not read.
         """
         self, unreadable = cls(), 0
-        pending: dict[str, IncidentChanged] = {}
+        pending: dict[str, Told] = {}
         for record in left:
             try:
                 kept = msgspec.msgpack.decode(record, type=_Kept)
@@ -92,5 +102,12 @@ class Outbox:
         return self, unreadable
 
 
-def _order(change: IncidentChanged) -> tuple[Any, ...]:
-    return change.incident.opened_ms, change.incident.id, change.incident.revision
+def _size(change: Told) -> int:
+    return 1 if isinstance(change, IncidentChanged) else 1 + len(change.incidents)
+
+
+def _order(change: Told) -> tuple[int, str, int]:
+    if isinstance(change, IncidentChanged):
+        return change.incident.opened_ms, change.incident.id, change.incident.revision
+    over = change.transition == "ended"
+    return change.mute.until_ms if over else change.mute.since_ms, f"mute {change.mute.stage}", over

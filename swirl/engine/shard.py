@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swirl.effect import IncidentChanged
+from swirl.effect import IncidentChanged, MuteChanged
 from swirl.engine.outbox import Outbox
 from swirl.engine.pieces import Record, cut, log_record, outbox_key
 from swirl.frame import Tick, encode
@@ -20,7 +20,7 @@ from swirl.steps import finished
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swirl.effect import Effect
+    from swirl.effect import Effect, Told
     from swirl.engine.pieces import Shelf
     from swirl.monitor import Monitor
 
@@ -44,8 +44,8 @@ class Shard:
         monitor: see above; fed through :meth:`fold` only.
         log: see above.
         outboxes: by pipeline.
-        untold: pipelines with steps of incidents that are not yet written down. No snapshot is taken of them:
-            after a crash the fold would begin behind the step, and nobody would be told.
+        untold: pipelines with steps of incidents or planned work that are not yet written down. No snapshot
+            is taken of them: after a crash the fold would begin behind the step, and nobody would be told.
         gap: records that were gone from the log before they were folded.
         redelivered: frames that came again and were in a snapshot already.
     """
@@ -134,12 +134,12 @@ class Shard:
         for pipeline in self.monitor.folded:
             self._dirty.setdefault(pipeline, offset)
         for step in _steps(effects):
-            if step not in self.outbox(step.incident.pipeline):
-                self.untold.add(step.incident.pipeline)
+            if step not in self.outbox(step.pipeline):
+                self.untold.add(step.pipeline)
 
-    def news(self, effects: list[Effect]) -> list[IncidentChanged]:
-        """The steps of incidents that nobody has been told yet; from now on they wait in the outbox."""
-        return [step for step in _steps(effects) if self.outbox(step.incident.pipeline).add(step)]
+    def news(self, effects: list[Effect]) -> list[Told]:
+        """The steps that nobody has written down yet; from now on those for people wait in the outbox."""
+        return [step for step in _steps(effects) if self.outbox(step.pipeline).add(step)]
 
     def outbox(self, pipeline: str) -> Outbox:
         """What is to be told of a pipeline."""
@@ -184,5 +184,5 @@ class Shard:
         return self._leftovers.pop(pipeline, [])
 
 
-def _steps(effects: list[Effect]) -> list[IncidentChanged]:
-    return [effect for effect in effects if isinstance(effect, IncidentChanged)]
+def _steps(effects: list[Effect]) -> list[Told]:
+    return [effect for effect in effects if isinstance(effect, IncidentChanged | MuteChanged)]

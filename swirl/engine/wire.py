@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from swirl.effect import COLUMNS, IncidentChanged, WindowClosed
+from swirl.effect import COLUMNS, Told, WindowClosed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,14 +52,14 @@ class WindowPart(msgspec.Struct, frozen=True, rename={"schema": "v"}):
 
 
 class IncidentRecord(msgspec.Struct, frozen=True, rename={"schema": "v"}):
-    """A step of an incident.
+    """A step of an incident, or of planned work.
 
     Attributes:
-        change: what happened.
+        change: what happened; its key ``type`` says which: ``"incident"`` or ``"mute"``.
         schema: see :data:`SCHEMA`.
     """
 
-    change: IncidentChanged
+    change: Told
     schema: int = SCHEMA
 
 
@@ -109,8 +109,8 @@ def window_records(window: WindowClosed) -> Iterator[bytes]:
         )
 
 
-def incident_record(change: IncidentChanged) -> bytes:
-    """A step of an incident."""
+def incident_record(change: Told) -> bytes:
+    """A step of an incident, or of planned work."""
     return msgspec.msgpack.encode(IncidentRecord(change))
 
 

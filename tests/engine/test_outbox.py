@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from swirl.effect import Incident, IncidentChanged
-from swirl.engine.outbox import Outbox
+from swirl.effect import Incident, IncidentChanged, Mute, MuteChanged
+from swirl.engine.outbox import Outbox, is_for_people
 
 
 def change(number: int = 1, revision: int = 0, pipeline: str = "ads") -> IncidentChanged:
@@ -111,3 +111,60 @@ def test_it_does_not_grow_for_ever() -> None:
 
     assert len(outbox.encode()) < 40_000
     assert not outbox.add(change(1_999))
+
+
+def hidden(step: IncidentChanged) -> IncidentChanged:
+    return msgspec.structs.replace(step, incident=msgspec.structs.replace(step.incident, muted=True))
+
+
+def work(since_ms: int = 5, came: int = 0, *, over: bool = True) -> MuteChanged:
+    mute = Mute("ingest", since_ms, since_ms + 10, "kim", "a migration")
+    incidents = tuple(change(number).incident for number in range(came))
+    return MuteChanged("ads", "ended" if over else "began", mute, incidents)
+
+
+def test_what_planned_work_hides_does_not_wait_and_is_no_news_when_it_is_folded_again() -> None:
+    outbox = Outbox()
+
+    assert outbox.add(hidden(change()))
+
+    assert not outbox.pending
+    assert not outbox.add(hidden(change()))
+    assert not is_for_people(hidden(change()))
+    assert is_for_people(change())
+    assert is_for_people(work())
+
+
+def test_planned_work_waits_to_be_told_and_is_taken_over() -> None:
+    outbox = Outbox()
+    for step in (change(7), work(over=False), work(came=2)):
+        assert outbox.add(step)
+    outbox.settle(work(over=False))
+
+    taken, unreadable = Outbox.united([outbox.encode()])
+
+    assert unreadable == 0
+    assert list(taken.pending.values()) == [change(7), work(came=2)]
+    assert not taken.add(work(over=False))
+    assert taken.threads == {}
+
+
+def test_planned_work_in_which_much_came_and_went_stays_small_enough_for_one_record() -> None:
+    outbox = Outbox()
+    told = msgspec.structs.replace(change().incident, sentence="x" * 5_000)
+    for since_ms in range(40):
+        outbox.add(msgspec.structs.replace(work(since_ms), incidents=(told,) * 20))
+
+    assert len(outbox.encode()) < 1_000_000
+    assert list(outbox.pending) == [work(since_ms).identity for since_ms in range(36, 40)]
+
+
+def test_what_an_earlier_version_left_is_read() -> None:
+    before = msgspec.to_builtins(change(1))
+    record = msgspec.msgpack.encode({"pending": [before], "told": ["a"], "threads": {}, "schema": 1})
+
+    taken, unreadable = Outbox.united([record])
+
+    assert unreadable == 0
+    assert list(taken.pending.values()) == [change(1)]
+    assert before["type"] == "incident"

@@ -85,7 +85,8 @@ class Rig:
         records = [
             msgspec.msgpack.decode(value, type=IncidentRecord) for value in self.log.values(TOPICS.incidents)
         ]
-        return list({record.change.identity: record.change for record in records}.values())
+        changes = [record.change for record in records if isinstance(record.change, IncidentChanged)]
+        return list({change.identity: change for change in changes}.values())
 
     def windows(self) -> dict[str, WindowClosed]:
         parts = [msgspec.msgpack.decode(value, type=WindowPart) for value in self.log.values(TOPICS.windows)]
