@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import logging
+import resource
 import socket
 import threading
 import time
@@ -18,6 +20,7 @@ except ImportError as error:
     raise MissingExtraError(error.name or "uvicorn", "watch") from None
 
 if TYPE_CHECKING:
+    import asyncio
     from typing import Any
 
     from starlette.applications import Starlette
@@ -26,6 +29,8 @@ __all__ = ["Server", "serve"]
 
 _log = logging.getLogger("swirl.web")
 _TRIES, _PAUSE_S = 10, 0.05
+_MOST_CONNECTIONS = 512
+"""Open at once; fewer where the process may open few files, most of which belong to the host."""
 
 
 class Server:
@@ -52,6 +57,7 @@ class Server:
             )
             return
         self.port = self._socket.getsockname()[1]
+        self._app = app
         self._server = uvicorn.Server(_config(app))
         self._thread = threading.Thread(target=self._run, name="swirl-web", daemon=True)
         self._thread.start()
@@ -65,6 +71,7 @@ class Server:
     def stop(self) -> None:
         """Begin to stop."""
         if self._thread is not None:
+            self._app.state.closing = True  # endless answers end by themselves
             self._server.should_exit = True
 
     def abandon(self) -> None:
@@ -118,19 +125,47 @@ def serve(app: Starlette, address: str) -> Server:
     return Server(app, host.strip("[]") or "127.0.0.1", int(port))
 
 
-class _QuietProtocol(H11Protocol):
-    """Without a line in the host's log for each scrape."""
+class _Protocol(H11Protocol):
+    """Without a line in the host's log for each scrape, and with a bound on what is open.
+
+    Where there are too many connections, the one that has waited longest without asking for anything makes
+    room, so that thousands of them never keep out a scrape; where all ask, it is the oldest.
+    """
+
+    most = _MOST_CONNECTIONS
+    _ages = itertools.count()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.access_log = False
+        self.age = next(self._ages)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) <= self.most:
+            return
+        others = [other for other in self.connections if isinstance(other, _Protocol) and other is not self]
+        idle = [other for other in others if other.idle]
+        gone = min(idle or others, key=lambda other: other.age)
+        gone.transport.abort()
+        self.connections.discard(gone)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing was asked that is not answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+
+def _room() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(16, min(_MOST_CONNECTIONS, soft // 4))
 
 
 def _config(app: Starlette) -> uvicorn.Config:
     """Nothing global is touched: uvicorn would reset loggers of its own, which the host may use as well."""
     return uvicorn.Config(
         app,
-        http=_QuietProtocol,
+        http=type("_Bounded", (_Protocol,), {"most": _room()}),
         ws="none",
         loop="asyncio",
         lifespan="off",

@@ -201,9 +201,11 @@ def _path(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
 
 def _band(track: Track, axis: _Axis, x: NDArray[np.float64]) -> str:
     """The limits as one area for each stretch of windows that have some."""
-    low = axis.place(np.where(np.isfinite(track.low), track.low, -np.inf if not axis.log else 0.0))
-    high = axis.place(np.where(np.isfinite(track.high), track.high, np.inf))
-    known = np.isfinite(track.low) | np.isfinite(track.high)
+    pairs = zip(track.low.tolist(), track.high.tolist(), strict=True)
+    told = np.array([telling_limits(track.key, *pair) for pair in pairs]).reshape(-1, 2)
+    low = axis.place(np.where(np.isfinite(told[:, 0]), told[:, 0], 0.0 if axis.log else -np.inf))
+    high = axis.place(np.where(np.isfinite(told[:, 1]), told[:, 1], np.inf))
+    known = np.isfinite(told).any(axis=1)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], known.astype(np.int8), [0]))))
     shapes = []
     width = float(x[1] - x[0]) if len(x) > 1 else 100.0

@@ -55,9 +55,10 @@ def roles(incident: Incident | None, points: Sequence[SeriesPoint]) -> dict[Seri
 
 
 def _metrics(incident: Incident) -> set[str]:
-    """What the root shows, by the ratio behind the rate as well."""
+    """What the root shows: a rate or the ratio behind it, it is the same."""
     shown = {e.metric for e in incident.evidence if e.root}
-    return shown | {f"{metric.removesuffix('s')}_ratio" for metric in shown & {"invalid", "errors"}}
+    pairs = (("invalid", "invalid_ratio"), ("errors", "error_ratio"))
+    return shown | {metric for pair in pairs if shown & set(pair) for metric in pair}
 
 
 def chosen(layout: Layout, points: Sequence[SeriesPoint], telling: dict[SeriesKey, str]) -> list[SeriesKey]:

@@ -226,9 +226,10 @@ def _share(point: SeriesPoint | None) -> float | None:
 def causes(incident: Incident) -> list[Cause]:
     """The cause that is told, then its rivals."""
     many = "" if incident.windows == 1 else "s"
-    basis = f"{incident.windows} window{many} of evidence, {likely(incident.posterior)}."
-    line = f" {typeset(incident.version_line)}." if incident.version_line else ""
-    rows = [Cause(incident.cause, incident.posterior, probability(incident.posterior), basis + line, "told")]
+    basis = f"{incident.windows} window{many} of evidence; {likely(incident.posterior)}."
+    rows = [
+        Cause(incident.cause, incident.posterior, probability(incident.posterior), typeset(basis), "told")
+    ]
     for rival in incident.rivals:
         where = f"{rival.cause} at {rival.stage}" if rival.stage else rival.cause
         verdict = "ruled out" if rival.posterior < RULED_OUT else "possible"
