@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from swirl.effect import Incident, IncidentChanged, SeriesKey
-from swirl.frame import Definition, RatioDefinition, StageDefinition, Verdict
+from swirl.effect import Incident, IncidentChanged, MuteChanged, SeriesKey
+from swirl.frame import Act, Definition, RatioDefinition, StageDefinition, Verdict
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.life import Anomaly, Incidents, Step
 from swirl.settings import MonitorSettings
@@ -66,16 +67,19 @@ class Ads:
     """The pipeline, second after second.
 
     Attributes:
-        changes: everything that was told so far.
+        changes: everything that was told of incidents so far.
+        mutes: everything that was told of planned work.
         verdicts: everything that the pipeline was told.
         held: what is held now.
         steps: what each second gave.
     """
 
     seed: int = 1
+    settings = SETTINGS
     incidents: Incidents = field(default_factory=lambda: Incidents("ads", SETTINGS))
     history: History = field(default_factory=lambda: History(SECOND))
     changes: list[IncidentChanged] = field(default_factory=list)
+    mutes: list[MuteChanged] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     held: set[SeriesKey] = field(default_factory=set)
     steps: list[Step] = field(default_factory=list)
@@ -142,12 +146,43 @@ class Ads:
             if k not in self.held
         ]
         far = frozenset(k for k in [*alarms, *loud] if k in self.held)
+        self.tick()
         step: Step = drain(self.incidents.step(window, self.history, fresh, far))
+        return self._take(step)
+
+    def _take(self, step: Step) -> Step:
         self.held = (self.held | step.hold) - step.release
-        self.changes += step.changes
+        self.changes += [change for change in step.changes if isinstance(change, IncidentChanged)]
+        self.mutes += [change for change in step.changes if isinstance(change, MuteChanged)]
         self.verdicts += [step.verdict] if step.verdict else []
         self.steps.append(step)
         return step
+
+    @property
+    def now_ms(self) -> int:
+        """Log time: half a second after the end of the last window."""
+        return self.history.windows[-1].start_ms + SECOND + 500 if self.history.windows else ORIGIN_MS
+
+    def tick(self, seconds: float = 0.0) -> None:
+        """Let log time pass, as a pipeline does with each record of the log."""
+        now = self.now_ms + round(seconds * 1000)
+        if 0 < self.incidents.due_ms <= now:
+            self._take(self.incidents.pass_time(now, self.history))
+
+    def say(self, act: Any, incident: str | None = None, who: str = "Mia", **given: Any) -> list[str]:
+        """Say something of the last incident; the transitions that it gave."""
+        ident = self.last.id if incident is None and self.changes else incident or ""
+        step = self._take(self.incidents.act(Act("ads", act, ident, who, **given), self.now_ms, self.history))
+        return [change.transition for change in step.changes]
+
+    def mute(self, stage: str = "", seconds: float = 60.0, **given: Any) -> list[str]:
+        """Begin planned work."""
+        return self.say("mute", "", stage=stage, for_ms=round(seconds * 1000), **given)
+
+    def restart(self) -> None:
+        """Go on from what was saved."""
+        packed = msgspec.msgpack.encode(self.incidents.snapshot())
+        self.incidents = Incidents("ads", SETTINGS, msgspec.msgpack.decode(packed))
 
     def pass_by(self, seconds: int, second: Second | None = None, alarms: Sequence[SeriesKey] = ()) -> None:
         for _ in range(seconds):
@@ -167,8 +202,6 @@ BUG = Second(swapped=1.0, version=NEW)
 
 def told(ads: Ads) -> Iterator[Any]:
     """Everything that left, as builtins."""
-    import msgspec
-
     for step in ads.steps:
         yield msgspec.to_builtins(
             [list(step.changes), sorted(step.hold), sorted(step.release), step.adopt, step.verdict]
