@@ -44,6 +44,7 @@ _WORKER = (
     ("swirl_rebalances_total", "rebalances"),
     ("swirl_fenced_total", "fenced"),
 )
+_LATE = ("closed", "future", "revised")
 _QUANTILES = ("0.5", "0.95", "0.99")
 _HEALTH = (
     ("swirl_alarms_total", "alarms", 1.0),
@@ -89,7 +90,8 @@ def of_window(window: WindowClosed) -> Iterator[Told]:
     yield "swirl_window_exposure_ratio", of, window.exposure_ms / window.window_ms
     for name, attribute, scale in _HEALTH:
         yield name, of, getattr(window.health, attribute) * scale
-    for cause, records in sorted(window.health.late_records.items()):
+    late = {**dict.fromkeys(_LATE, 0), **window.health.late_records}
+    for cause, records in sorted(late.items()):
         yield "swirl_late_records_total", {**of, "cause": cause}, records
     for detector, failures in sorted(window.health.detector_failures.items()):
         yield "swirl_detector_failures_total", {**of, "detector": detector}, failures

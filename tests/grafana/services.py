@@ -18,7 +18,7 @@ import pytest
 from swirl.testing.broker import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Prometheus", "Result", "binary", "eventually", "process", "running_prometheus"]
@@ -53,9 +53,12 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def process(command: Sequence[str], log: Path, ready: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: Sequence[str], log: Path, ready: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ready when an address answers 200, and gone in the end."""
-    with log.open("ab") as file, subprocess.Popen(command, stdout=file, stderr=file) as running:
+    env = {**os.environ, **(environment or {})}
+    with log.open("ab") as file, subprocess.Popen(command, stdout=file, stderr=file, env=env) as running:
         try:
             eventually(lambda: running.poll() is not None or _answers(ready), f"{command[0]} is ready")
             assert running.poll() is None, log.read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.grafana.services import binary
+
 pytestmark = pytest.mark.service
 
-RULES = Path(__file__).resolve().parents[2] / "prometheus" / "swirl.rules.yml"
+FOLDER = Path(__file__).resolve().parents[2] / "prometheus"
+RULES, RECORDINGS = FOLDER / "swirl.rules.yml", FOLDER / "swirl.recordings.yml"
 WORKER = 'instance="w", job="swirl"'
 
 # Two hours of a worker that works: counters that grow and counters that stay.
@@ -32,6 +35,17 @@ CALM = {
     f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="failed"}}': "0x480",
     f'swirl_sink_pending{{{WORKER}, sink="slack"}}': "0x480",
     f'swirl_sink_retries_total{{{WORKER}, sink="slack"}}': "1x480",
+    **{
+        f'swirl_notification_delay_seconds_bucket{{{WORKER}, sink="slack", le="{le}"}}': "0+1x480"
+        for le in ("20.0", "120.0", "300.0", "+Inf")
+    },
+    f'swirl_records_total{{{WORKER}, pipeline="ads", stage="ingest"}}': "0+1000x480",
+    f'swirl_late_records_total{{{WORKER}, pipeline="ads", cause="closed"}}': "0+1x480",
+    f'swirl_late_records_total{{{WORKER}, pipeline="ads", cause="future"}}': "0x480",
+    f'swirl_late_records_total{{{WORKER}, pipeline="ads", cause="revised"}}': "0+400x480",
+    f'swirl_labels_overflowed_total{{{WORKER}, pipeline="ads"}}': "12x480",
+    f'swirl_series_refused_total{{{WORKER}, pipeline="ads"}}': "3x480",
+    f'swirl_summaries_unreadable_total{{{WORKER}, pipeline="ads"}}': "1x480",
     f'swirl_false_alarms_promised{{{WORKER}, pipeline="ads"}}': "1x480",
     f'swirl_false_alarms_spent{{{WORKER}, pipeline="ads"}}': "2x480",
 }
@@ -53,6 +67,15 @@ TROUBLE: dict[str, dict[str, str | None]] = {
     "SwirlNobodyIsTold": {
         f'swirl_sink_effects_total{{{WORKER}, sink="slack", outcome="failed"}}': "0x450 1x30"
     },
+    "SwirlToldLate": {
+        f'swirl_notification_delay_seconds_bucket{{{WORKER}, sink="slack", le="{le}"}}': "0x480"
+        for le in ("20.0", "120.0")
+    },
+    "SwirlLateRecords": {
+        f'swirl_late_records_total{{{WORKER}, pipeline="ads", cause="closed"}}': "0+1x300 300+50x180"
+    },
+    "SwirlBeyondCaps": {f'swirl_labels_overflowed_total{{{WORKER}, pipeline="ads"}}': "12x450 40x30"},
+    "SwirlUnreadable": {f'swirl_summaries_unreadable_total{{{WORKER}, pipeline="ads"}}': "1x450 2x30"},
     "SwirlDetectorFails": {
         f'swirl_detector_failures_total{{{WORKER}, pipeline="ads", detector="record"}}': "_x450 1x30"
     },
@@ -81,12 +104,12 @@ def raised(folder: Path, changes: dict[str, str | None]) -> set[str]:
     }
     path = folder / "test.yml"
     path.write_text(
-        yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": [test]}),
+        yaml.safe_dump(
+            {"rule_files": [str(RULES), str(RECORDINGS)], "evaluation_interval": "15s", "tests": [test]}
+        ),
         encoding="utf-8",
     )
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian package prometheus)")
+    promtool = binary("promtool")
     done = subprocess.run([promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False)
     told = done.stdout + done.stderr
     assert "FAILED" in told or done.returncode == 0, told
@@ -105,6 +128,46 @@ def test_a_deployment_that_works_raises_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alert", TROUBLE)
 def test_an_alert_is_raised_by_what_it_is_for_and_no_other_with_it(alert: str, tmp_path: Path) -> None:
     assert raised(tmp_path, TROUBLE[alert]) == {alert}
+
+
+def test_series_that_are_left_out_are_told_as_labels_are(tmp_path: Path) -> None:
+    refused: dict[str, str | None] = {f'swirl_series_refused_total{{{WORKER}, pipeline="ads"}}': "3x450 9x30"}
+    assert raised(tmp_path, refused) == {"SwirlBeyondCaps"}
+
+
+def test_a_pipeline_that_goes_to_another_worker_raises_none(tmp_path: Path) -> None:
+    """The counters go on from where they were, under another instance."""
+    other = WORKER.replace('"w"', '"v"')
+    moved: dict[str, str | None] = {
+        name: f"{values.partition('x')[0]}x440 _x40" for name, values in CALM.items() if "pipeline=" in name
+    }
+    heirs: dict[str, str | None] = {}
+    for name, values in CALM.items():
+        if "pipeline=" in name:
+            began, _, step = values.partition("x")[0].partition("+")
+            at = float(began.split()[-1]) + 440 * float(step or 0)
+            heirs[name.replace(WORKER, other)] = f"_x441 {at:g}+{step or 0}x38"
+    assert raised(tmp_path, {**moved, **heirs}) == set()
+
+
+def test_what_is_recorded_is_a_level_a_metric_and_how(tmp_path: Path) -> None:
+    groups = yaml.safe_load(RECORDINGS.read_text(encoding="utf-8"))["groups"]
+    recorded = {rule["record"] for group in groups for rule in group["rules"]}
+    assert all(re.fullmatch(r"(pipeline|sink):swirl_[a-z_]+:[a-z0-9_]+", name) for name in recorded)
+    asked = set(re.findall(r"\w+:\w+:\w+", RULES.read_text(encoding="utf-8")))
+    assert asked == recorded
+    done = subprocess.run(
+        [binary("promtool"), "check", "rules", "--lint=all", "--lint-fatal", RULES, RECORDINGS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_series_of_different_units_are_never_summed_by_a_rule() -> None:
+    text = RULES.read_text(encoding="utf-8") + RECORDINGS.read_text(encoding="utf-8")
+    assert not re.search(r"swirl_series_(?!refused)", text)
 
 
 def test_slack_that_is_away_for_long_is_told_before_anything_is_given_up(tmp_path: Path) -> None:

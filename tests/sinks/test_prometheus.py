@@ -200,7 +200,9 @@ def test_health_is_exported() -> None:
     assert told == [1, 4, 2, 3, 4, 5, 8, 9, 10, 0.5, 11, 0, 12, 1, 0, 14, 15]
     assert exporter.samples("swirl_detector_failures_total") == {("ads", "record"): 13}
     assert exporter.samples("swirl_detector_unknown_info") == {("ads", "oracle"): 1}
-    assert exporter.samples("swirl_late_records_total") == {("ads", "closed"): 6, ("ads", "future"): 7}
+    assert exporter.samples("swirl_late_records_total") == {
+        ("ads", "closed"): 6, ("ads", "future"): 7, ("ads", "revised"): 0,
+    }  # fmt: skip
 
 
 def test_sinks_and_refused_frames_are_asked_at_each_scrape() -> None:
