@@ -25,14 +25,17 @@ class _Word(NamedTuple):
 
 
 def neutral(incident: Incident) -> Incident:
-    """The incident without labels of predictions, segments, reasons and values of features.
+    """The incident without labels of predictions, segments, reasons and values of features in its texts.
+
+    The labels stay in :attr:`swirl.effect.Evidence.label`, which no message shows: they say which series a
+    chart has to draw.
 
     Example:
         >>> from swirl.effect import Evidence
         >>> _withhold("classify calls 0.21 of its records spam, usually 0.80.", _words_of(["spam"]))
         'classify calls 0.21 of its records one label, usually 0.80.'
         >>> _withhold("spam ratio 0.80 → 0.21", _words_of(["spam"]))
-        'prediction ratio 0.80 → 0.21'
+        'label ratio 0.80 → 0.21'
     """
     words = _words(incident)
     texts = {name: _withhold(getattr(incident, name), words) for name in _TEXTS}
@@ -40,7 +43,7 @@ def neutral(incident: Incident) -> Incident:
     return replace(
         incident,
         **texts,
-        evidence=tuple(replace(e, name=_withhold(e.name, words), label="") for e in incident.evidence),
+        evidence=tuple(replace(e, name=_withhold(e.name, words)) for e in incident.evidence),
         rivals=tuple(replace(r, why=_withhold(r.why, words)) for r in incident.rivals),
         reasons=(),
         moved=(),
@@ -71,7 +74,7 @@ def _words(incident: Incident) -> list[_Word]:
 
 def _words_of(labels: list[str]) -> list[_Word]:
     if len(labels) == 1:
-        return [_Word(labels[0], "one label", "prediction")]
+        return [_Word(labels[0], "one label", "label")]
     return [_Word(label, f"label {n}", f"label {n}") for n, label in enumerate(labels, 1)]
 
 

@@ -6,10 +6,12 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from swirl.sinks.slack_blocks import MUTE_EVENT
 
-    from swirl.effect import Incident
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from swirl.effect import Incident, MuteChanged
 
 __all__ = ["SlackLookup", "Told"]
 
@@ -55,46 +57,72 @@ class _RefusedError(Exception):
 class SlackLookup:
     """Asks Slack which messages are there. Where it may not ask, it says so once, and knows of none.
 
-    It reads at most 2 000 messages for an answer.
+    It reads at most 2 000 messages of a channel for an answer.
 
     Args:
         ask: method and arguments -> Slack's answer, and its word for why there is none. What it raises is
             passed on: then the question is worth asking again.
-        channel: name or id.
     """
 
-    def __init__(
-        self, ask: Callable[[str, dict[str, Any]], tuple[Mapping[str, Any], str]], channel: str
-    ) -> None:
+    def __init__(self, ask: Callable[[str, dict[str, Any]], tuple[Mapping[str, Any], str]]) -> None:
         self._ask = ask
-        self._name = channel.lstrip("#")
-        self._ident = channel if _IDENT.fullmatch(channel) else ""
+        self._idents: dict[str, str] = {}
         self._said: set[str] = set()
 
-    def learn(self, ident: str) -> None:
-        """The id of the channel: questions need it, posting does not."""
-        self._ident = ident
+    def learn(self, channel: str, ident: str) -> None:
+        """The id of a channel: questions need it, posting does not."""
+        self._idents[channel] = ident
 
-    def root(self, incident: Incident, elsewhere: str = "") -> Told | None:
+    def ident(self, channel: str) -> str:
+        """The id of a channel given by name or id, as far as it is known; otherwise as it was given."""
+        return self._idents.get(channel, channel)
+
+    def root(self, incident: Incident, channels: Iterable[str], known: Iterable[str] = ()) -> Told | None:
         """The root message of an incident, None if it is not there or cannot be asked for.
 
         Args:
             incident: whose.
-            elsewhere: id of a channel to look in if that of the channel cannot be found out.
+            channels: names or ids of those in which it may be, the likeliest first.
+            known: ids of channels to look in if the id of one of these cannot be found out.
         """
-        channel = self._ident or self._listed() or elsewhere
-        if not channel:
-            self.unable("no_channel_id")
-            return None
-        since = max(0.0, incident.opened_ms / 1000 - _MARGIN_S)
-        try:
-            for message in self._all("conversations.history", {"channel": channel, "oldest": f"{since:.6f}"}):
-                in_thread = message.get("thread_ts", message["ts"]) != message["ts"]
-                if not in_thread and (told := _told(channel, message, incident.id)):
-                    return told
-        except _RefusedError as error:
-            self.unable(str(error))
+        since = incident.opened_ms / 1000 - _MARGIN_S
+        for channel, message in self._messages(channels, known, since):
+            in_thread = message.get("thread_ts", message["ts"]) != message["ts"]
+            if not in_thread and (told := _told(channel, message, incident.id)):
+                return told
         return None
+
+    def work(self, change: MuteChanged, channels: Iterable[str], known: Iterable[str] = ()) -> bool:
+        """Whether a turn of planned work was told."""
+        since = change.mute.since_ms / 1000 - _MARGIN_S
+        return any(
+            (message.get("metadata") or {}).get("event_type") == MUTE_EVENT
+            and (message["metadata"].get("event_payload") or {}).get("identity") == change.identity
+            for _, message in self._messages(channels, known, since)
+        )
+
+    def _messages(
+        self, channels: Iterable[str], known: Iterable[str], since: float
+    ) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """What stands in some channels since then, newest first."""
+        oldest = f"{max(0.0, since):.6f}"
+        for channel in self._places(channels, known):
+            try:
+                for message in self._all("conversations.history", {"channel": channel, "oldest": oldest}):
+                    yield channel, message
+            except _RefusedError as error:
+                self.unable(str(error))
+
+    def _places(self, channels: Iterable[str], known: Iterable[str]) -> list[str]:
+        """The ids of channels; those that are known stand in for what has none."""
+        names = list(channels)
+        if not all(name in self._idents or _IDENT.fullmatch(name) for name in names):
+            self._idents |= self._listed(names)
+        found = [self.ident(name) for name in names if name in self._idents or _IDENT.fullmatch(name)]
+        places = list(dict.fromkeys(found if len(found) == len(names) else [*found, *known]))
+        if not places:
+            self.unable("no_channel_id")
+        return places
 
     def thread(self, incident: Incident, channel: str, ts: str) -> list[Told] | None:
         """The messages of an incident's thread, its root among them.
@@ -111,17 +139,20 @@ class SlackLookup:
             self.unable(str(error))
             return []
 
-    def _listed(self) -> str:
-        """The id behind the channel's name; public and private ones take scopes of their own."""
+    def _listed(self, names: list[str]) -> dict[str, str]:
+        """The ids behind the channels' names; public and private ones take scopes of their own."""
+        wanted = {name.lstrip("#"): name for name in names}
+        found: dict[str, str] = {}
         for kind in ("public_channel", "private_channel"):
             try:
                 for channel in self._all("users.conversations", {"types": kind}, "channels"):
-                    if channel.get("name") == self._name:
-                        self._ident = str(channel["id"])
-                        return self._ident
+                    if name := wanted.get(str(channel.get("name"))):
+                        found[name] = str(channel["id"])
+                    if len(found) == len(wanted):
+                        return found
             except _RefusedError:
                 continue
-        return ""
+        return found
 
     def _all(self, method: str, asked: dict[str, Any], name: str = "messages") -> Iterator[Mapping[str, Any]]:
         more: dict[str, Any] = {}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
 from swirl.testing import slack_history
+from swirl.testing.slack_files import Uploads, react
+from swirl.testing.slack_socket import Sockets
 from swirl.testing.slack_text import complaint, shown
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ _SCOPES = {
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
     "users.conversations": "channels:read",
+    "reactions.add": "reactions:write",
+    "reactions.remove": "reactions:write",
+    "files.getUploadURLExternal": "files:write",
+    "files.completeUploadExternal": "files:write",
 }
 
 
@@ -43,6 +49,8 @@ class SlackMessage:
         payload: ``text``, ``blocks``, ``metadata`` as sent last.
         thread_ts: the root's ``ts`` if it is a reply, otherwise ``""``.
         edits: how often it was edited.
+        reactions: names of the marks on it.
+        files: that came with it, as Slack tells of them.
     """
 
     ts: str
@@ -50,6 +58,8 @@ class SlackMessage:
     payload: dict[str, Any]
     thread_ts: str = ""
     edits: int = 0
+    reactions: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -72,12 +82,13 @@ class _Failure:
 
 
 class SlackStandIn:
-    """A Slack workspace with one bot and one webhook.
+    """A Slack workspace with one bot, one webhook and Socket Mode.
 
     It knows ``auth.test``, ``chat.postMessage``, ``chat.update``, ``conversations.history``,
-    ``conversations.replies``, ``users.conversations`` and the webhook, with Slack's answers to what breaks
-    its rules: one message a second a channel (429 with Retry-After), limits of blocks and texts, threads and
-    messages that must exist, tokens and their scopes, and that who asks for messages sends a form, not JSON.
+    ``conversations.replies``, ``users.conversations``, ``reactions.add`` and ``remove``, uploads,
+    ``apps.connections.open`` and the webhook, with Slack's answers to what breaks its rules: one message a
+    second a channel (429 with Retry-After), limits of blocks and texts, threads and messages that must
+    exist, tokens and their scopes, and that who asks for messages sends a form, not JSON.
 
     Args:
         channels: names of the channels there are.
@@ -89,6 +100,8 @@ class SlackStandIn:
         messages: that were taken, in order.
         calls: methods and what they were called with, without those that failed as told.
         scopes: what the bot may do; a call without its scope is refused with ``missing_scope``.
+        uploads: files that were sent.
+        sockets: who hears buttons over Socket Mode; the token for it is that of the bot with ``xapp-``.
 
     Example:
         >>> from slack_sdk import WebClient
@@ -112,6 +125,8 @@ class SlackStandIn:
         self.messages: list[SlackMessage] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.scopes = set(_SCOPES.values())
+        self.uploads = Uploads()
+        self.sockets = Sockets()
         self._channels = {f"C{index:08d}": name for index, name in enumerate(channels)}
         self._clock = clock
         self._pace = pace
@@ -130,6 +145,7 @@ class SlackStandIn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.sockets.close()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -138,6 +154,11 @@ class SlackStandIn:
     def url(self) -> str:
         """For ``WebClient(base_url=...)`` and ``SWIRL_SLACK_URL``."""
         return f"http://127.0.0.1:{self._server.server_port}/api/"
+
+    @property
+    def app_token(self) -> str:
+        """For ``SWIRL_SLACK_APP_TOKEN``."""
+        return self.token.replace("xoxb-", "xapp-")
 
     @property
     def webhook(self) -> str:
@@ -205,6 +226,9 @@ class SlackStandIn:
         class Handler(BaseHTTPRequestHandler):
             """Hands requests to the workspace."""
 
+            def do_GET(self) -> None:
+                workspace.sockets.serve(self)
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 answer = workspace._answer(self.path, dict(self.headers.items()), body)
@@ -231,6 +255,8 @@ class SlackStandIn:
         if failure:
             threading.Event().wait(failure.delay)
             return _Answer(failure.status, failure.body, failure.headers)
+        if self.uploads.receive(path, body):
+            return _Answer(200, "OK", {})
         method = path.removeprefix("/api/")
         payload = _payload(method, headers.get("Content-Type", ""), body)
         with self._lock:
@@ -257,6 +283,8 @@ class SlackStandIn:
         return _Answer(200, "ok", {})
 
     def _api(self, method: str, authorization: str, payload: dict[str, Any]) -> _Answer:
+        if method == "apps.connections.open" and authorization == f"Bearer {self.app_token}":
+            return _told_as_json(self.sockets.open(self._server.server_port))
         if authorization != f"Bearer {self.token}":
             return _refused("invalid_auth" if authorization else "not_authed")
         if method == "auth.test":
@@ -265,16 +293,22 @@ class SlackStandIn:
             return _told_as_json({"ok": False, "error": "missing_scope", "needed": scope})
         if method == "users.conversations":
             return _told_as_json(slack_history.memberships(self._channels, payload))
+        if method == "files.getUploadURLExternal":
+            return _told_as_json(self.uploads.begin(payload, self._server.server_port))
         if method in _TOLD and "channel" not in payload:
             return _refused("invalid_arguments", "missing required field: channel")
         known = {name: ident for ident, name in self._channels.items()}
-        wanted = str(payload.get("channel", ""))
+        wanted = str(payload.get("channel") or payload.get("channel_id") or "")
         # Names are understood when posting; all else wants the id, as Slack does.
         channel = known.get(wanted, wanted) if method == "chat.postMessage" else wanted
         if channel not in self._channels:
             return _refused("channel_not_found")
         if method == "chat.postMessage":
             return self._post(channel, payload)
+        if method.startswith("reactions."):
+            return _told_as_json(react(self.messages, method, channel, payload))
+        if method == "files.completeUploadExternal":
+            return self._share(channel, payload)
         if method in _TOLD:
             held = [m for m in self.messages if m.channel == channel]
             return _told_as_json(_TOLD[method](held, payload))
@@ -289,6 +323,15 @@ class SlackStandIn:
         if (wait := self._too_fast(channel)) is not None:
             return _Answer(429, json.dumps({"ok": False, "error": "ratelimited"}), {"Retry-After": wait})
         return _accepted(self._append(channel, payload, thread))
+
+    def _share(self, channel: str, payload: dict[str, Any]) -> _Answer:
+        files = self.uploads.complete(payload)
+        thread = str(payload.get("thread_ts", ""))
+        if not files:
+            return _refused("invalid_arguments", "no such file")
+        self._last.setdefault(channel, self._clock())
+        self._append(channel, {"text": ""}, thread).files = files
+        return _told_as_json({"ok": True, "files": files})
 
     def _update(self, channel: str, payload: dict[str, Any]) -> _Answer:
         found = next((m for m in self.messages if m.ts == payload.get("ts") and m.channel == channel), None)
@@ -319,12 +362,12 @@ _TOLD = {"conversations.history": slack_history.history, "conversations.replies"
 
 def _payload(method: str, kind: str, body: bytes) -> dict[str, Any]:
     if "json" in kind and method in _TOLD:
-        return {}
+        return {}  # Slack does not read what is asked of it in JSON.
     if "json" in kind:
         found = json.loads(body or b"{}")
         return found if isinstance(found, dict) else {}
     form: dict[str, Any] = dict(parse_qsl(body.decode()))
-    return {k: json.loads(v) if k in {"blocks", "metadata"} else v for k, v in form.items()}
+    return {k: json.loads(v) if k in {"blocks", "metadata", "files"} else v for k, v in form.items()}
 
 
 def _refused(error: str, reason: str = "") -> _Answer:
@@ -342,6 +385,7 @@ def _told_as_json(told: dict[str, Any]) -> _Answer:
 
 
 def _told(message: SlackMessage, first: str, rest: str) -> list[str]:
-    lines = shown(message.payload)
+    lines = shown(message.payload, message.files) or [""]
     lines[-1] += " (edited)" if message.edits else ""
+    lines += [" ".join(f":{name}:" for name in message.reactions)] if message.reactions else []
     return [(first if i == 0 else rest) + line for i, line in enumerate(lines)]

@@ -59,6 +59,8 @@ def _shown(
             told["thread_ts"] = message.thread_ts or message.ts
         if "metadata" in message.payload and str(asked.get("include_all_metadata", "")).lower() in _YES:
             told["metadata"] = message.payload["metadata"]
+        if message.files:
+            told["files"] = message.files
         found.append(told)
     return found
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["complaint", "shown"]
 
@@ -58,9 +61,31 @@ def _block(block: Any) -> str:
         case "image":
             return "" if 1 <= len(block.get("alt_text", "")) <= 2000 else "alt_text: 1 to 2000 characters"
         case "actions":
-            return "" if 1 <= len(block.get("elements", [])) <= 25 else "1 to 25 elements"
+            return _actions(block.get("elements", []))
         case unknown:
             return f"unsupported type: {unknown}"
+
+
+def _actions(elements: list[Any]) -> str:
+    if not 1 <= len(elements) <= 25:
+        return "1 to 25 elements"
+    ids = [str(element.get("action_id", "")) for element in elements]
+    if len(set(ids)) < len(ids) or not all(1 <= len(ident) <= 255 for ident in ids):
+        return "action_id: 1 to 255 characters, each once"
+    return next((why for element in elements if (why := _button(element))), "")
+
+
+def _button(element: dict[str, Any]) -> str:
+    if element.get("type") != "button":
+        return f"unsupported element: {element.get('type')}"
+    if len(str(element.get("value", ""))) > 2000:
+        return "value: at most 2000 characters"
+    if element.get("style", "primary") not in {"primary", "danger"}:
+        return "style: primary or danger"
+    ask = element.get("confirm", {})
+    limits = {"title": 100, "text": 300, "confirm": 30, "deny": 30} if ask else {}
+    found = [_text(element.get("text"), 75, _PLAIN)]
+    return next((why for why in found + [_text(ask.get(k), n) for k, n in limits.items()] if why), "")
 
 
 def _text(text: Any, longest: int, kind: str | None = None) -> str:
@@ -71,13 +96,21 @@ def _text(text: Any, longest: int, kind: str | None = None) -> str:
     return "" if 1 <= len(text.get("text", "")) <= longest else f"text: 1 to {longest} characters"
 
 
-def shown(message: dict[str, Any]) -> list[str]:
-    """A message as its reader sees it, line by line; fallbacks stand for times in the reader's own zone."""
+def shown(message: dict[str, Any], files: Iterable[dict[str, Any]] = ()) -> list[str]:
+    """A message as its reader sees it, line by line; fallbacks stand for times in the reader's own zone.
+
+    Args:
+        message: ``text`` and ``blocks``.
+        files: that came with it.
+    """
     blocks = message.get("blocks") or [
         {"type": "section", "text": {"type": _MRKDWN, "text": message.get("text", "")}}
     ]
     lines: list[str] = []
     for block in blocks:
+        if block["type"] == "actions":
+            lines.append(" ".join(f"[{element['text']['text']}]" for element in block["elements"]))
+            continue
         parts = [block["text"]] if "text" in block else []
         parts += [*block.get("fields", []), *block.get("elements", [])]
         for part in parts:
@@ -85,7 +118,7 @@ def shown(message: dict[str, Any]) -> list[str]:
             lines += _rendered(
                 raw if isinstance(raw, str) else raw.get("text", ""), part.get("type") == _MRKDWN
             )
-    return lines
+    return [*lines, *(f"[{file.get('name')}: {file.get('title')}]" for file in files)]
 
 
 def _rendered(text: str, mrkdwn: bool) -> list[str]:  # noqa: FBT001 - a private function with one meaning

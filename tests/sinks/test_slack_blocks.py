@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swirl.effect import Evidence, Incident, Rival
-from swirl.sinks.slack_blocks import TABLE, metadata, opened, reply, resolved, root
+from swirl.sinks.slack_blocks import TABLE, Style, metadata, opened, reply, resolved, root
 from swirl.testing.slack_text import complaint
 from tests.sinks.scene import DATA, DEPLOYMENT, changed
 
 NB = "\u00a0"
+SHOWN = Style(show_labels=True, buttons=True, url="https://swirl.example.com", runbook="https://wiki/x")
 
 OPENED = {
     "text": f"ads / ingest: data pipeline broken since 03:12:20 UTC. ingest invalid 10/s → 20{NB}100/s, "
-    "positive ratio 0.80 → 0.21",
+    "label ratio 0.80 → 0.21",
     "blocks": [
         {
             "type": "header",
@@ -35,7 +36,7 @@ OPENED = {
                 "text": f"ingest rejects *20{NB}100/s* as invalid, usually 10/s. classify and serve follow.\n"
                 "```                  usual       now\n"
                 "ingest invalid     10/s  20 100/s\n"
-                "positive ratio     0.80      0.21\n"
+                "label ratio        0.80      0.21\n"
                 "clicks          2 000/s      10/s```",
                 "verbatim": True,
             },
@@ -77,7 +78,8 @@ OPENED = {
 def texts(message: dict[str, Any]) -> list[str]:
     found = [message["text"]]
     for block in message["blocks"]:
-        found += [part["text"] for part in [block.get("text"), *block.get("elements", [])] if part]
+        parts = [part for part in [block.get("text"), *block.get("elements", [])] if part]
+        found += [p["text"]["text"] if p["type"] == "button" else p["text"] for p in parts]
     return found
 
 
@@ -88,7 +90,7 @@ def test_an_opening_reads_as_drawn() -> None:
 def test_a_bad_deployment_names_the_version_in_its_first_line() -> None:
     message = opened(DEPLOYMENT)
     assert message["text"].startswith(
-        "ads / classify: bad deployment 2026.11.2 since 03:13:20 UTC. positive ratio 0.80"
+        "ads / classify: bad deployment 2026.11.2 since 03:13:20 UTC. label ratio 0.80"
     )
     assert message["blocks"][2]["text"]["text"] == (
         "*Look first* at version 2026.11.2; going back to 2026.11.1 is the quickest test. "
@@ -159,7 +161,7 @@ def test_metadata_lets_a_program_find_the_message() -> None:
 
 def test_reasons_are_withheld_unless_they_are_allowed() -> None:
     assert "text missing" not in json.dumps(opened(DATA))
-    shown = texts(opened(DATA, show_labels=True))[1:]
+    shown = texts(opened(DATA, SHOWN))[1:]
     assert f"99.7{NB}% give the reason “text missing”, 0.3{NB}% “text truncated”." in " ".join(shown)
 
 
@@ -196,12 +198,13 @@ def test_names_of_users_call_nobody(name: str) -> None:
         rivals=(Rival(name, name, 0.001, name),), cause=name,
     )  # fmt: skip
     for message in (
-        opened(incident, show_labels=True),
+        opened(incident, SHOWN),
         resolved(incident),
         reply(changed(incident, reply=name)),
     ):
         for text in texts(message):
             bare = re.sub(r"<!date\^\d+\^\{time_secs\}\|[^<>]*>", "", text)
+            bare = re.sub(r"<https://(swirl\.example\.com/incidents/[\w%.-]*|wiki/x)\|[LR][a-z ]+>", "", bare)
             assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", bare)
         for block in message["blocks"]:
             parts = [part for part in [block.get("text"), *block.get("elements", [])] if part]
@@ -233,7 +236,7 @@ def fuzzed(word: str, count: int) -> Incident:
 )
 def test_every_message_keeps_slacks_limits(word: str, times: int, count: int, transition: Any) -> None:
     change = changed(fuzzed(word * times, count), transition, reply=word * times)
-    for message in (root(change.incident, show_labels=True), reply(change)):
+    for message in (root(change.incident, SHOWN), reply(change, SHOWN)):
         assert complaint(message, 4000) is None
         for text in texts(message):
             for code in re.findall(r"```(.*?)```", text, re.DOTALL):

@@ -133,7 +133,10 @@ def test_a_message_with_every_kind_of_block_is_taken(slack: SlackStandIn) -> Non
         {"type": "context", "elements": [text]},
         {"type": "divider"},
         {"type": "image", "alt_text": "a chart"},
-        {"type": "actions", "elements": [{"type": "button", "text": {"type": "plain_text", "text": "go"}}]},
+        {
+            "type": "actions",
+            "elements": [{"type": "button", "action_id": "go", "text": {"type": "plain_text", "text": "go"}}],
+        },
     ]
     client(slack).chat_postMessage(channel="#ads-oncall", text="x", blocks=blocks)
     assert slack.transcript().splitlines() == [
@@ -142,7 +145,7 @@ def test_a_message_with_every_kind_of_block_is_taken(slack: SlackStandIn) -> Non
         "       bold & a link @here (everybody is called)",
         "       *as it is*",
         "       bold & a link @here (everybody is called)",
-        "       go",
+        "       [go]",
     ]
 
 

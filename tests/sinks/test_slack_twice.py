@@ -15,7 +15,9 @@ from swirl.effect import IncidentChanged
 from swirl.errors import DeliveryError
 from swirl.sinks import Doubting, Outlet
 from swirl.sinks.backlog import Retries
-from swirl.sinks.slack import SlackBot
+from swirl.sinks.routes import Route, Routes
+from swirl.sinks.slack_bot import SlackBot
+from swirl.sinks.slack_memory import Threads
 from swirl.testing.slack import SlackStandIn
 from tests.sinks.scene import DATA, DEPLOYMENT, START, changed
 
@@ -50,7 +52,8 @@ def worker(
 ) -> SlackBot:
     """A bot in a process of its own: it knows what it is told."""
     client = WebClient(token=slack.token, base_url=slack.url, timeout=10, retry_handlers=[])
-    return SlackBot(client, channel, {} if memory is None else memory)
+    threads = Threads({} if memory is None else memory)
+    return SlackBot(client, Routes((), Route(channel)), threads)
 
 
 def lost(slack: SlackStandIn, bot: SlackBot, step: IncidentChanged) -> None:
@@ -312,20 +315,20 @@ def test_a_memory_that_was_a_webhooks_is_not_taken_for_a_thread(slack: SlackStan
 
 
 def test_doubts_may_come_from_any_thread_and_are_bounded(slack: SlackStandIn, monkeypatch: Any) -> None:
-    monkeypatch.setattr("swirl.sinks.slack._DOUBTED", 100)
+    monkeypatch.setattr("swirl.sinks.slack_memory._DOUBTED", 100)
     bot = worker(slack)
     assert isinstance(bot, Doubting)
 
     def doubting(number: int) -> None:
         for index in range(500):
-            bot.doubt(f"{number}/{index}")
+            bot.doubt(f"ads/{number}-{index}/0/opened")
 
     threads = [threading.Thread(target=doubting, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert len(bot._doubts._held) == 100
+    assert len(bot._doubts) == 100
 
 
 def test_an_outlet_tells_each_step_once_although_every_answer_is_lost_once(slack: SlackStandIn) -> None:
