@@ -35,6 +35,8 @@ _MOST = 1e12
 _SKEWNESS = 1.2
 """Of the area between two cumulative distributions."""
 _AREA_SHAPE = 4 / _SKEWNESS**2
+_LEAST_AREA = -2.5
+"""Below this a moved gamma variable ends sooner than areas do."""
 
 
 class Law(Protocol):
@@ -243,7 +245,7 @@ class GammaLaw:
 
     def deviate(self, distance: float) -> float:
         """The distance as a standard normal deviate."""
-        return max(chi_square_deviate(2 * self._moved(distance), 2 * _AREA_SHAPE), _LEAST)
+        return max(chi_square_deviate(2 * self._moved(distance), 2 * _AREA_SHAPE), _LEAST_AREA)
 
     def distance(self, deviate: float) -> float:
         """The distance that has a deviate."""

@@ -336,8 +336,8 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _rejection_rows(data: str, *, quick: bool) -> Iterator[tuple[list[str], float]]:
-    """Lines of the table, and the highest ratio at 5 % of each."""
+def _rejection_rows(data: str, *, quick: bool) -> Iterator[tuple[list[str], Array]]:
+    """Lines of the table, and the highest ratios at 5 % and 1 % of each."""
     for n in (50, 1_000) if quick else SIZES:
         for cluster in (1, 10) if quick else CLUSTERS:
             series, judged = (3, 100) if quick else (2, 120) if n > 10_000 else (8, 150)
@@ -348,11 +348,12 @@ def _rejection_rows(data: str, *, quick: bool) -> Iterator[tuple[list[str], floa
             ]
             bare = found["psi"].bare[0] / NOMINAL[0]
             line = [data, str(n), str(cluster), str(series * judged), *cells, f"{bare:.1f}"]
-            yield line, max(float(ratio[0]) for ratio in ratios.values())
+            yield line, np.max(list(ratios.values()), axis=0)
 
 
 def _rejection_part(*, quick: bool) -> str:
     lines = [line for data in (*NUMBERS, "labels") for line in _rejection_rows(data, quick=quick)]
+    worst = np.max([highest for _, highest in lines], axis=0)
     head = ["data", "rows", "alike", "windows", *FLOORS, "psi, law for independent rows"]
     return (
         _paragraphs(
@@ -361,7 +362,7 @@ def _rejection_part(*, quick: bool) -> str:
             "are merged. The last column is what the null law alone rejects at 5 %.",
             table=_table(head, [line for line, _ in lines]),
         )
-        + f"\n\nThe highest at 5 %: {max(worst for _, worst in lines):.2f}."
+        + f"\n\nThe highest at 5 %: {worst[0]:.2f}, at 1 %: {worst[1]:.2f}."
     )
 
 
@@ -451,8 +452,11 @@ def section(*, quick: bool = False) -> str:
     missed = _paragraphs(
         "Missed: at 500 000 rows digests of k = 100 err by as much as the rows do by chance, so shifts that",
         "only such a window could show (below 0.01 standard deviations) are seen less often than by the",
-        "exact test; they are far below the floor of effect. A rhythm of the mix that is larger than a drift",
-        "hides it.",
+        "exact test; they are far below the floor of effect. There the statistics over cells of continuous",
+        "numbers are rejected about 1.5 times as often as nominal at 5 %, and oftener at 1 %: errors of",
+        "digests follow no chi-square law. Areas of a law with a long tail are rejected 1.8 times too often",
+        "at 1 % where a window holds twenty independent values. A rhythm of the mix that is larger than a",
+        "drift hides it.",
     )
     parts = (part(quick=quick) for part in PARTS.values())
     return "\n\n".join(("## Drift of distributions and categories", start, *parts, missed))
