@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -15,7 +18,9 @@ from swirl.cli.settings import table
 from swirl.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+DOCS = Path(__file__).parents[2] / "docs" / "commands.md"
 
 
 def called(*arguments: str, **environ: str) -> tuple[int, str]:
@@ -23,11 +28,40 @@ def called(*arguments: str, **environ: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("settings",)])
+def commands(within: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in within.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+EVERY = dict(commands(group))
+
+
+@pytest.mark.parametrize("command", [(), ("incidents",), *EVERY])
 def test_every_command_has_help(command: Sequence[str]) -> None:
     code, output = called(*command, "--help")
     assert code == 0
     assert "Usage:" in output
+
+
+@pytest.mark.parametrize("command", EVERY, ids=" ".join)
+def test_every_command_and_option_is_documented_and_how_it_ends(command: tuple[str, ...]) -> None:
+    parts = re.split(r"^## ", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (told,) = [part for part in parts if part.startswith(f"`swirl {' '.join(command)}`")]
+    named = {option for parameter in EVERY[command].params for option in parameter.opts if option[:2] == "--"}
+    spans = set(re.findall(r"`(--[a-z-]+)`", told))
+    assert spans == named
+    assert "Ends " in told or command[0] == "incidents"
+
+
+def test_the_documented_exit_codes_are_those_of_the_commands() -> None:
+    from swirl.cli.acting import NOT_SEEN
+    from swirl.cli.reach import Nobody, Unknown
+
+    codes = re.findall(r"^\| (\d) \|", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert list(map(int, codes)) == [0, Unknown.exit_code, 2, Nobody.exit_code, NOT_SEEN]
 
 
 def test_it_says_its_version() -> None:
