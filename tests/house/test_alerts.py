@@ -15,7 +15,7 @@ from tests.grafana.services import binary
 pytestmark = pytest.mark.service
 
 FOLDER = Path(__file__).resolve().parents[2] / "prometheus"
-RULES, RECORDINGS = FOLDER / "swirl.rules.yml", FOLDER / "swirl.recordings.yml"
+RULES, SUMS = FOLDER / "swirl.rules.yml", FOLDER / "swirl.sums.yml"
 WORKER = 'instance="w", job="swirl"'
 
 # Two hours of a worker that works: counters that grow and counters that stay.
@@ -105,7 +105,7 @@ def raised(folder: Path, changes: dict[str, str | None]) -> set[str]:
     path = folder / "test.yml"
     path.write_text(
         yaml.safe_dump(
-            {"rule_files": [str(RULES), str(RECORDINGS)], "evaluation_interval": "15s", "tests": [test]}
+            {"rule_files": [str(RULES), str(SUMS)], "evaluation_interval": "15s", "tests": [test]}
         ),
         encoding="utf-8",
     )
@@ -151,13 +151,13 @@ def test_a_pipeline_that_goes_to_another_worker_raises_none(tmp_path: Path) -> N
 
 
 def test_what_is_recorded_is_a_level_a_metric_and_how(tmp_path: Path) -> None:
-    groups = yaml.safe_load(RECORDINGS.read_text(encoding="utf-8"))["groups"]
+    groups = yaml.safe_load(SUMS.read_text(encoding="utf-8"))["groups"]
     recorded = {rule["record"] for group in groups for rule in group["rules"]}
     assert all(re.fullmatch(r"(pipeline|sink):swirl_[a-z_]+:[a-z0-9_]+", name) for name in recorded)
     asked = set(re.findall(r"\w+:\w+:\w+", RULES.read_text(encoding="utf-8")))
     assert asked == recorded
     done = subprocess.run(
-        [binary("promtool"), "check", "rules", "--lint=all", "--lint-fatal", RULES, RECORDINGS],
+        [binary("promtool"), "check", "rules", "--lint=all", "--lint-fatal", RULES, SUMS],
         capture_output=True,
         text=True,
         check=False,
@@ -166,7 +166,7 @@ def test_what_is_recorded_is_a_level_a_metric_and_how(tmp_path: Path) -> None:
 
 
 def test_series_of_different_units_are_never_summed_by_a_rule() -> None:
-    text = RULES.read_text(encoding="utf-8") + RECORDINGS.read_text(encoding="utf-8")
+    text = RULES.read_text(encoding="utf-8") + SUMS.read_text(encoding="utf-8")
     assert not re.search(r"swirl_series_(?!refused)", text)
 
 
