@@ -120,3 +120,19 @@ def test_what_is_no_identity_is_refused(identity: str) -> None:
 def test_where_nobody_watches_an_act_says_so() -> None:
     with pytest.raises(swirl.DefinitionError, match=r"call swirl\.watch\(\)"):
         swirl.new_normal("ads-20261121-031220")
+
+
+def test_everything_that_a_person_can_say_is_said_through_the_harness(shop: Shop) -> None:
+    ident, harness = shop.incident.id, shop.harness
+    harness.say("acknowledge", ident, who="kim")
+    harness.say("snooze", ident, "lunch", for_seconds=30, who="kim")
+    shop.drive(0.3, 31)
+    harness.say("resolve", ident, who="kim")
+    shop.drive(0.3, 60)
+    told = [change.transition for change in harness.changes if change.transition != "updated"]
+    assert told == ["opened", "acknowledged", "snoozed", "woken", "resolved", "reopened"]
+    assert len(harness.incidents) == 1
+    harness.mute("shop", "check", for_seconds=60, why="a migration", who="kim")
+    harness.unmute("shop", "check")
+    assert [change.transition for change in harness.mutes] == ["began", "ended"]
+    assert harness.mutes[0].mute.who == "kim"
