@@ -53,12 +53,16 @@ class _Watch(Harness):
         super()._take(effect)
 
 
-def play(rate: float, *, healthy_s: float = 60.0, seed: int = 7) -> Iterator[Moment]:
-    """Second by second through the acts of the demonstration, at so many tweets a second."""
+def play(rate: float, *, healthy_s: float = 60.0, seed: int = 7, timed: bool = False) -> Iterator[Moment]:
+    """Second by second through the acts of the demonstration, at so many tweets a second.
+
+    The same each time, unless it is ``timed``: then latencies are those of this machine.
+    """
     world = World(made_up_tweets(seed), seed)
     ads = world.pipeline()
     watch = _Watch(ads.pipeline, settings=SETTINGS, flush_seconds=FLUSH_S, start=START_S - healthy_s)
-    ads.pipeline.rebind(clock=_Timed(watch.clock), transport=watch, threaded=False, emitter=bytes(16))
+    if timed:
+        ads.pipeline.rebind(clock=_Timed(watch.clock), transport=watch, threaded=False, emitter=bytes(16))
     runner = Runner(world.feed, ads.feed, watch.clock, watch.advance, rate)
     happens = {"healthy": world.repair, "broken": world.break_upstream, "bug": world.deploy_bug}
     for number, (name, seconds, what) in enumerate(PLAN):

@@ -101,7 +101,7 @@ def test_each_chart_has_a_sentence_for_those_who_do_not_see_it(site: Site) -> No
     (invalid,) = [label for label in labels if label.startswith("ingest invalid,")]
     told = invalid.replace("\u202f", " ")
     assert (
-        told == "ingest invalid, 03:12:00 to 03:12:21 UTC: usual 2–22; 20 100/s now, outside since 03:12:20."
+        told == "ingest invalid, 03:12:00 to 03:12:21 UTC: limits 2–22; 20 100/s now, outside since 03:12:20."
     )
 
 

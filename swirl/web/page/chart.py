@@ -55,7 +55,7 @@ class Chart(NamedTuple):
         fault: where it began, None for nowhere in view.
         deployments: that are in view.
         now: the value, where the line ends.
-        usual: the limits in words, where the band leaves room for them; None without limits.
+        limits: in words, where the band leaves room for them; None without limits.
         log: the axis is logarithmic.
         say: all of it as a sentence.
     """
@@ -73,7 +73,7 @@ class Chart(NamedTuple):
     fault: float | None
     deployments: tuple[Label, ...]
     now: Label
-    usual: Label | None
+    limits: Label | None
     log: bool
     say: str
 
@@ -145,6 +145,7 @@ def draw(
     last = _last(track.value)
     low, high = telling_limits(track.key, low, high)
     usual = limits(track.key, low, high)
+    band = f"{'limits' if isfinite(low) and isfinite(high) else 'alarm'} {usual}" if usual else ""
     return Chart(
         key=track.key,
         name=name_of(track.key),
@@ -165,9 +166,9 @@ def draw(
             if start < d.since_ms < end
         ),
         now=Label(_clear(float(down[last])) if last is not None else 97.0, _now(track, last)),
-        usual=Label(_above(axis, low, high), f"usual {usual}") if usual else None,
+        limits=Label(_above(axis, low, high), band) if band else None,
         log=axis.log,
-        say=_say(track, usual, last, outside, judged=judged),
+        say=_say(track, band, last, outside, judged=judged),
     )
 
 
@@ -248,10 +249,10 @@ def _times(start: int, end: int) -> tuple[Label, ...]:
     )
 
 
-def _say(track: Track, usual: str, last: int | None, outside: NDArray[np.bool_], *, judged: bool) -> str:
+def _say(track: Track, band: str, last: int | None, outside: NDArray[np.bool_], *, judged: bool) -> str:
     start, end = clock(int(track.start_ms[0])), clock(int(track.start_ms[-1]) + track.window_ms)
     said = f"{track.key.stage} {name_of(track.key)}, {start} to {end} UTC: ".lstrip()
-    said += f"usual {usual}; " if usual else "" if judged else "no limits yet; "
+    said += f"{band}; " if band else "" if judged else "no limits yet; "
     said += "nothing measured now" if last is None else f"{_now(track, last)} now"
     where = np.flatnonzero(outside)
     return f"{said}, outside since {clock(int(track.start_ms[where[0]]))}." if where.size else f"{said}."

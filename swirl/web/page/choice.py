@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from swirl.effect import Incident, SeriesPoint
     from swirl.web.page.layout import Layout
 
-__all__ = ["chosen", "is_judged", "roles", "top_label"]
+__all__ = ["chosen", "is_judged", "roles", "told_by", "top_label"]
 
 _USUALLY = 6
 _MOST = 12
@@ -73,7 +73,7 @@ def chosen(layout: Layout, points: Sequence[SeriesPoint], telling: dict[SeriesKe
     usual = _usual(layout, points)[:_USUALLY]
     named = [key for key in telling if key in known and key not in usual]
     # A rate is shown rather than its ratio, and one label of two says it all.
-    named = [key for key in named if not _told_by(key, [*usual, *named])]
+    named = [key for key in named if not told_by(key, [*usual, *named], known)]
     return [*usual, *sorted(named, key=lambda key: _order(layout, key))][:_MOST]
 
 
@@ -97,12 +97,21 @@ def _usual(layout: Layout, points: Sequence[SeriesPoint]) -> list[SeriesKey]:
     return sorted(found[:_USUALLY], key=lambda key: _order(layout, key)) + found[_USUALLY:]
 
 
-def _told_by(key: SeriesKey, others: Sequence[SeriesKey]) -> bool:
+def told_by(key: SeriesKey, others: Sequence[SeriesKey], known: Sequence[SeriesKey]) -> bool:
+    """Whether others already tell what a series tells: its rate, or of two labels the other one.
+
+    Args:
+        key: the series.
+        others: that are shown, it may be among them.
+        known: all that there are.
+    """
     rate = {"invalid_ratio": "invalid", "error_ratio": "errors"}.get(key.metric)
     if rate is not None:
         return SeriesKey(key.stage, rate) in others
-    same = [k for k in others if k[:2] == key[:2] and key.metric == "prediction_ratio"]
-    return bool(same) and same[0] != key and len(same) == 2
+    if key.metric != "prediction_ratio" or sum(k[:2] == key[:2] for k in known) != 2:
+        return False
+    first = next((k for k in others if k[:2] == key[:2]), key)
+    return first != key
 
 
 _METRICS = ("records", "invalid", "errors", "prediction_ratio", "count", "ratio", "drift", "latency_p95")

@@ -100,13 +100,19 @@ def telling_limits(key: SeriesKey, low: float, high: float) -> tuple[float, floa
 
 
 def limits(key: SeriesKey, low: float, high: float) -> str:
-    """Two alarm limits in words, ``""`` where there is none."""
+    """Two alarm limits in words, ``""`` where there is none.
+
+    Example:
+        >>> from swirl.effect import SeriesKey
+        >>> limits(SeriesKey("a", "invalid"), 2.0, 22.0), limits(SeriesKey("a", "invalid"), nan, 22.0)
+        ('2–22', 'above 22')
+    """
     below, above = value(key, low).removesuffix("/s"), value(key, high).removesuffix("/s")
     if isfinite(low) and isfinite(high):
         return f"{below}–{above}"
     if isfinite(high):
-        return f"at most {above}"
-    return f"at least {below}" if isfinite(low) else ""
+        return f"above {above}"
+    return f"below {below}" if isfinite(low) else ""
 
 
 def amount(x: float) -> str:

@@ -208,14 +208,25 @@ class Pages:
         """A page that goes on by itself to an address without a token."""
         return self._templates.get_template("entered.html").render(to=to)
 
-    def shell(self, main: Main, *, may_act: bool, said: str = "", address_now: str = "/") -> str:
-        """The whole page around a main part."""
+    def shell(
+        self, main: Main, *, may_act: bool, said: str = "", here: str = "/", still: bool = False
+    ) -> str:
+        """The whole page around a main part.
+
+        Args:
+            main: that part.
+            may_act: this browser has the cookie.
+            said: the act that was just sent.
+            here: address under which the page is asked for again.
+            still: it is an answer, which does not change.
+        """
         told = _SAID.get(said, "")
         return self._templates.get_template("shell.html").render(
             main=main,
             may_act=may_act,
             told=f"{told}: sent. It shows here as soon as the monitor has taken it." if told else "",
-            here=address_now,
+            here=here,
+            still=still,
             now_ms=self._now(),
             several=len(self._board.names()) > 1,
             version=self._board.version,

@@ -184,7 +184,11 @@ class _Desk:
     def _page(self, request: Request, main: Any, status: int = 200) -> Response:
         said = request.query_params.get("said", "")
         text = self._pages.shell(
-            main, may_act=self._door.knows(request), said=said, address_now=_without(request, "said")
+            main,
+            may_act=self._door.knows(request),
+            said=said,
+            here=_without(request, "said"),
+            still=status != 200 or request.method == "POST",
         )
         return HTMLResponse(text, status, HEADERS)
 
@@ -202,5 +206,4 @@ class _Desk:
 def _without(request: Request, name: str) -> str:
     """The address of the page itself, without one of its parameters."""
     kept = urlencode([(k, v) for k, v in request.query_params.multi_items() if k != name])
-    path = request.url.path if request.method == "GET" else "/"
-    return f"{path}?{kept}" if kept else path
+    return f"{request.url.path}?{kept}" if kept else request.url.path

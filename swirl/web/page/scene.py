@@ -5,20 +5,22 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from swirl.effect import SeriesKey, State
 from swirl.sinks.wording import RULED_OUT, likely, probability
 from swirl.web.page.chart import Chart, Deployment, draw
-from swirl.web.page.choice import chosen, is_judged, roles
+from swirl.web.page.choice import chosen, is_judged, roles, told_by
 from swirl.web.page.figures import limits, name_of, telling_limits, typeset, value
 from swirl.web.page.layout import lay_out
 from swirl.web.page.stages import StageGraph, stage_graph, usual_values
 from swirl.web.page.words import Fact, Standing, budget, eyesight, sight, standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from swirl.effect import Incident, SeriesPoint
-    from swirl.sinks.board import View
+    from swirl.sinks.board import Track, View
 
 __all__ = [
     "MOST_CHARTS",
@@ -142,8 +144,18 @@ def charts_of(
     judged = any(state not in (State.UNMEASURED, State.LEARNING) for state in view.windows[-1].states)
     return [
         draw(track, role=telling.get(track.key, ""), fault_ms=onset, deployments=marks, judged=judged)
-        for track in view.tracks(keys, most)
+        for track in map(_whole(view), view.tracks(keys, most))
     ]
+
+
+def _whole(view: View) -> Callable[[Track], Track]:
+    """A rate of a window that was covered in part is a guess: the line has a gap there."""
+    whole = np.array([window.whole for window in view.windows])
+
+    def cleaned(track: Track) -> Track:
+        return track._replace(value=np.where(whole[-len(track.value) :], track.value, np.nan))
+
+    return cleaned
 
 
 def deployments(view: View) -> list[Deployment]:
@@ -167,10 +179,11 @@ def signs_of(view: View, incident: Incident | None, points: Sequence[SeriesPoint
     if incident is None:
         return []
     now = {point.key: point for point in points}
-    found, told = [], set()
+    found: list[Sign] = []
+    told: list[SeriesKey] = []
     for piece in incident.evidence:
         key = SeriesKey(piece.stage, piece.metric, piece.label)
-        told.add(key)
+        told.append(key)
         same = piece.usual == piece.now and not piece.root
         point = now.get(key) if incident.state == "open" else None
         worst = (piece.worst or piece.now) if incident.state == "resolved" else piece.now
@@ -189,7 +202,8 @@ def signs_of(view: View, incident: Incident | None, points: Sequence[SeriesPoint
     if incident.state == "resolved":
         return found
     outside = [p for p in points if p.state in (State.ANOMALY, State.HELD) and p.key not in told]
-    outside = [p for p in outside if is_judged(p)][: _SIGNS - len(found)]
+    outside = [p for p in outside if is_judged(p) and not told_by(p.key, told, list(now))]
+    outside = outside[: _SIGNS - len(found)]
     usual = usual_values(view, [p.key for p in outside], incident.onset_ms)
     return found + [_outside(p, usual, _left(view, p.key)) for p in outside]
 

@@ -133,6 +133,7 @@
     history.replaceState(null, "", here);
   }
   zones(document);
+  if ("still" in root.dataset) return;
   document.addEventListener("visibilitychange", () => { if (!document.hidden) ask(); });
   setInterval(tick, 1000);
   listen();
