@@ -27,6 +27,8 @@ PANEL = 122
 """Height of a series with its head."""
 
 _PLOT, _GAP, _BELOW = 66, 7, 12
+_LONGEST = 400
+"""Letters of a name that are looked at."""
 _SHOWS = 0.5
 """What follows from the root is marked from this change on, as a share of the usual."""
 
@@ -86,11 +88,14 @@ class Sheet:
 
     def fit(self, words: str, width: float, size: float) -> str:
         """Bold words cut to a width."""
-        if self.c.width_of(words, size, bold=True) <= width:
+        if len(words) < _LONGEST and self.c.width_of(words, size, bold=True) <= width:
             return words
-        while words and self.c.width_of(words + "…", size, bold=True) > width:
-            words = words[:-1]
-        return words.rstrip() + "…"
+        kept, lost = 0, min(len(words), _LONGEST)
+        while lost - kept > 1:
+            middle = (kept + lost) // 2
+            fits = self.c.width_of(words[:middle] + "…", size, bold=True) <= width
+            kept, lost = (middle, lost) if fits else (kept, middle)
+        return words[:kept].rstrip() + "…"
 
 
 class Panel:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Self
 from swirl.charts.panel import DARK, EDGE, LIGHT, PANEL, Panel, Sheet, now_of
 from swirl.charts.scale import number, time_ticks
 from swirl.charts.telling import deployments as deployments_of
-from swirl.charts.telling import telling
+from swirl.charts.telling import name_of_series, telling
 from swirl.incident import numbers
-from swirl.incident.figures import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +149,7 @@ class _Chart(Sheet):
         key = track.key
         if key.metric == "prediction_ratio":
             return f"{key.stage} {key.label} ratio" if show_labels else f"{key.stage} share of a label"
-        return name_of(key.stage, key.metric, key.label).replace("_", " ")
+        return name_of_series(key)
 
     def _events(self, panel: Panel, deployments: Sequence[Deployment], *, words: bool) -> None:
         """The fault and the deployments; in words once, above the first series."""

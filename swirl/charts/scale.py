@@ -29,7 +29,7 @@ _TALL = 4.0
 _EDGE, _ROOM = 1.08, 1.35
 """Height of a chart over its highest value, without and with room for words."""
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
-_STEPS_S = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_STEPS_S = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 
 
 class Tick(NamedTuple):

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from swirl.effect import SeriesKey, State
+from swirl.incident.figures import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ __all__ = [
     "Deployment",
     "Usual",
     "deployments",
+    "name_of_series",
     "same_series",
     "telling",
     "usual_before",
@@ -44,6 +46,19 @@ _ALSO: dict[str, tuple[str, ...]] = {
     "version_latency": ("latency_p50",),
 }
 """What is shown in the place of a figure that is no series of the windows."""
+_NAMED = frozenset(
+    (
+        "records",
+        "invalid",
+        "errors",
+        "output_ratio",
+        "null_ratio",
+        "drift",
+        "prediction_drift",
+        "latency_p50",
+        "count",
+    )
+)
 _USUAL = ("invalid", "prediction_ratio", "count", "latency_p50", "records")
 """Metrics that a person wants to see while nothing is wrong, in their order."""
 
@@ -103,6 +118,22 @@ def same_series(key: SeriesKey, stage: str, metric: str, label: str) -> bool:
     return key.stage == stage and (
         (key.metric == metric and (key.label == label or not label)) or key.metric in _ALSO.get(metric, ())
     )
+
+
+def name_of_series(key: SeriesKey) -> str:
+    """What a person calls a series.
+
+    Example:
+        >>> name_of_series(SeriesKey("ingest", "invalid_ratio"))
+        'ingest invalid ratio'
+        >>> name_of_series(SeriesKey("serve", "ratio", "clicks per ad"))
+        'clicks per ad'
+    """
+    stage, metric, label = key
+    if metric in _NAMED:
+        return name_of(stage, metric, label)
+    words = () if metric in ("ratio", "counter_level") and label else (metric.replace("_", " "),)
+    return " ".join(part for part in ("" if metric == "ratio" and label else stage, *words, label) if part)
 
 
 class Usual(NamedTuple):

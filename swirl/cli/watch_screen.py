@@ -11,12 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from swirl.charts.scale import number, scale_of, usual_of
-from swirl.charts.telling import same_series, usual_before, windows_before
+from swirl.charts.telling import name_of_series, same_series, usual_before, windows_before
 from swirl.cli import figures
 from swirl.cli.news import standing
 from swirl.cli.reach import track_of
 from swirl.effect import State
-from swirl.incident.figures import name_of
 from swirl.sinks.console import incident_panel
 from swirl.sinks.wording import clock_time, duration, plain
 
@@ -180,7 +179,7 @@ def _number(track: Track, incident: Incident | None) -> tuple[Text, Text, Text, 
     drawn = [figures.spark(part, scale.floor, scale.top, log=scale.log) for part in parts]
     key = track.key
     return (
-        Text(plain(name_of(key.stage, key.metric, key.label).replace("_", " "))),
+        Text(plain(f"{key.label} ratio" if key.metric == "prediction_ratio" else name_of_series(key))),
         Text(number(key.metric, values[-1] if values else nan), style),
         Text(drawn[0], DIM) + Text(drawn[1], style),
         Text(usual_of(key.metric, usual.low, usual.high), DIM),
