@@ -42,6 +42,8 @@ _LATE = frozenset({"late_data", "slow_stage", "blind", "stage_down"})
 _ONE_WINDOW = -3.0
 _SHOWS = {"prediction_ratio": 4.0}
 """How much likelier than in another metric a change without a version shows in it."""
+_BELOW_ONLY, _IN_STEP = 0.4, 2.5
+"""Share of the bad deployments that only the stages below show, and how well these follow it, in nats."""
 _OF_DATA = ("invalid_ratio", "null_ratio", "drift")
 """What shows that data are broken where they come in; labels alone may have other reasons."""
 
@@ -136,8 +138,9 @@ class Reasoning:
 
     def _unexplained(self, gains: dict[SeriesKey, float]) -> float:
         """Traffic alone is nothing to tell, and what it leaves unexplained has to be chance."""
-        explained = {k for k, gain in gains.items() if gain > 0 or k in self.inputs}
-        left = [abs(z) for k, z in {**self.z, **self.contrasts}.items() if k not in explained]
+        everything = {**self.z, **self.contrasts}
+        # What people do with more traffic may change a little.
+        left = [abs(z) / (2 if k in gains else 1) for k, z in everything.items() if k not in self.inputs]
         return -min(max(0.0, max(left, default=0.0) - LOUD), _LEFT_MOST)
 
     def _by_table(self, name: str, cause: Cause) -> Generator[None, None, None]:
@@ -223,9 +226,12 @@ class Reasoning:
             return False
         # A canary is too small for the whole stage, and shows side by side only.
         canary = version is not None and version.contrast is not None and abs(version.contrast.z) > 3.5
+        gains.update({k: v for k, v in found.items() if v > 0})
+        if max(found.values()) < 0.5 and version is not None and version.below > _IN_STEP:
+            extras["shows below only"] = log(_BELOW_ONLY) + version.below
+            return True
         if max(found.values()) < 0.5 and not canary:
             extras["nothing of its own"] = log(1 - MUST)
-        gains.update({k: v for k, v in found.items() if v > 0})
         if name != "unversioned_change":
             extras["which metric"] = -log(len(found))
             return True

@@ -20,11 +20,12 @@ from swirl.incident.series import Level, Ratio, Tied
 from swirl.residual import bounded, is_timed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from swirl.incident.residuals import Residuals
+    from swirl.incident.series import Series
 
 __all__ = ["Contrast", "Deployment", "VersionEvidence", "deployment_of", "version_evidence"]
 
@@ -33,6 +34,7 @@ TIMING = 3.0
 
 SIDE_BY_SIDE = 6.0
 
+_MOVED = 3.0
 _RECENT = 40
 """A deployment earlier than so many windows before the onset is no suspect."""
 _AWAY = 5
@@ -84,12 +86,21 @@ class Contrast:
 
 @dataclass(frozen=True)
 class VersionEvidence:
-    """What speaks for and against a deployment, in nats."""
+    """What speaks for and against a deployment, in nats.
+
+    Attributes:
+        deployment: the version that arrived.
+        timing: how well the stage's own loudest metric follows the new version's share.
+        side_by_side: what new against old in the same windows says.
+        contrast: the comparison that it is from.
+        below: how well the loudest metric of the stages below does, where the stage's own are quiet.
+    """
 
     deployment: Deployment
     timing: float
     side_by_side: float
     contrast: Contrast | None
+    below: float = 0.0
 
     @property
     def nats(self) -> float:
@@ -147,26 +158,36 @@ def version_evidence(found: Residuals, stage: str) -> VersionEvidence | None:
         choice = 2 * log(len(contrasts))
         differs, old_moved = (max(z * z - choice, 0.0) for z in (contrast.z, contrast.z_old))
         side = min(max((differs - old_moved) / 2, -SIDE_BY_SIDE), SIDE_BY_SIDE)
-    return VersionEvidence(deployment, _timing(found, stage, deployment), side, contrast)
+    own = _loudest(found, [stage], OWN)
+    timing = _timing(found, own, deployment)
+    # What a stage puts out may be worse in a way that only those see who take it.
+    below = _loudest(found, found.graph.descendants[stage], _SEEN_BELOW) if own is None else None
+    return VersionEvidence(deployment, timing, side, contrast, _timing(found, below, deployment))
 
 
 OWN = ("invalid_ratio", "error_ratio", "output_ratio", "prediction_ratio", "latency_p50")
 COMPARED = (*OWN, "ratio")
+_SEEN_BELOW = ("ratio",)
 _Pairs = list[tuple[list[StageCounts], StageCounts]]
 _Read = Callable[[StageCounts], tuple[float, float]]
 
 
-def _timing(found: Residuals, stage: str, deployment: Deployment) -> float:
-    """Does the effect follow the new version's share as well as it follows any free change point?"""
-    own = [
-        (sigmas, s)
-        for m in OWN
-        if (s := found.series.get(SeriesKey(stage, m))) is not None and (sigmas := s.z()) is not None
+def _loudest(found: Residuals, stages: Iterable[str], metrics: Iterable[str]) -> Series | None:
+    """The series of some stages that moved most; None where none did."""
+    measured = [
+        (abs(sigmas), series)
+        for stage in stages
+        for m in metrics
+        if (series := found.series.get(SeriesKey(stage, m))) is not None
+        and (sigmas := series.z()) is not None
     ]
-    if not own:
-        return 0.0
-    loudest, lead = max(own, key=lambda pair: abs(pair[0]))
-    if abs(loudest) <= 3:
+    loudest, lead = max(measured, key=lambda pair: pair[0], default=(0.0, None))
+    return lead if loudest > _MOVED else None
+
+
+def _timing(found: Residuals, lead: Series | None, deployment: Deployment) -> float:
+    """Does the effect follow the new version's share as well as it follows any free change point?"""
+    if lead is None:
         return 0.0
     span = found.span
     index = np.arange(max(span.first - _ONSET, 0), span.stop)

@@ -22,7 +22,11 @@ DAY_S = 86_400
 
 
 class BoomError(Exception):
-    """What a stage raises that fails."""
+    """What a stage raises that fails, for a record of an event time."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__(at)
+        self.at = at
 
 
 @dataclass
@@ -122,7 +126,7 @@ class Site:
             version=lambda: process.versions[index],
             valid=(lambda _: True) if step.validates else None,
             predicts=bool(step.labels),
-            at=(lambda record: record) if self.plan.timed else None,
+            at=(lambda record: record.at) if self.plan.timed else None,
         )(work)
 
     def _lanes(self) -> list[Lane]:

@@ -266,7 +266,7 @@ class World(Site):
         stage.batch(count, **given)
         for _ in range(failed):
             try:
-                stage(BoomError())
+                stage(BoomError(given.get("at", self.now)))
             except BoomError:
                 continue
         if step.clicks and handled:

@@ -154,8 +154,16 @@ class Fault:
         return "" if self.truth.benign else f"{self.stage}: {words_of(self.truth.cause)}"
 
     def names(self, cause: str) -> bool:
-        """Whether a cause, in the words of an incident, is the right one."""
-        return any(CAUSES[key].words == cause for key in (self.truth.cause, *self.truth.also) if key)
+        """Whether a cause, in the words of an incident, is the right one.
+
+        Example:
+            >>> [Fault("throttled", "a", strength).names("source outage") for strength in (0.5, 0.95)]
+            [False, True]
+        """
+        also = self.truth.also
+        if self.kind == "throttled" and self.strength > _HARDLY_ANYTHING:
+            also = ("source_outage",)
+        return any(CAUSES[key].words == cause for key in (self.truth.cause, *also) if key)
 
     def level(self, now: float) -> float:
         """How strong it is at a time, in [0, strength]."""
@@ -201,6 +209,9 @@ def _factor(fault: Fault, now: float) -> float:
     strength = fault.level(now)
     return 1.0 + _SWINGS.get(fault.kind, 0.0) * strength
 
+
+_HARDLY_ANYTHING = 0.85
+"""Who holds back more than this share of the traffic leaves what the table of causes calls an outage."""
 
 _SWINGS = {"surge": 4.0, "throttled": -1.0, "stopped": -1.0, "weekly": -0.4, "holiday": -0.7}
 """What full strength adds to the traffic, as a share of it."""
