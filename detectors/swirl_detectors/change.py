@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
-_VERSION = 4
+_VERSION = 5
 _FIRST_SHARE = 5e-6
 """Alarms per series and window until the first refresh: one a week among 20 series in windows of a minute."""
+_TROUBLE, _SEVERAL = 0.02, 2
+"""With this share of the series in an incident, and so many, what the others do is not taken for chance."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,16 @@ class ChangeBank:
         """Thresholds ``(10, n)``, and the false alarms a window that they allow ``(n,)``."""
         used = SIDES[self._sides]
         law = tail_law(tails, pool=pool)
-        limits = thresholds(law, self._share / ((used.stop - used.start) * cusum.OVERLAP))
-        spends = exceedance(law, limits)[used].sum(axis=0) * cusum.OVERLAP
+        overlap = cusum.overlap(self._share)
+        limits = thresholds(law, self._share / ((used.stop - used.start) * overlap))
+        spends = exceedance(law, limits)[used].sum(axis=0) * overlap
         return limits, spends
 
     def score(self, rows: Rows, points: Points) -> Scores:
         """Judge the points by what was learnt before them. Moves the evidence on, learns nothing."""
         self._windows += 1
+        if self._pool:
+            self._mark_trouble(points.start_ms)
         value, weight = points.value, points.weight
         with np.errstate(all="ignore"):
             ok = whiten.measured(self.kind, value, weight)
@@ -158,6 +163,17 @@ class ChangeBank:
                 shown = value / weight if self.kind is Kind.RATIO else value
                 return Scores(shown, *self._score(rows, value, weight, points))
             return self._score_some(rows, points, ok)
+
+    def _mark_trouble(self, start_ms: int) -> None:
+        """A fault of a few series is one of their neighbours as well, too weak there to be told."""
+        if any(page.state.held.any() for page in self._pages):
+            troubled = self._in_trouble(np.concatenate([page.state.held for page in self._pages]))
+            for number, page in enumerate(self._pages):
+                page.state.troubled[troubled[number * SIZE : (number + 1) * SIZE]] = start_ms
+
+    def _in_trouble(self, held: Array) -> NDArray[np.bool_]:
+        """Which series belong to a pool of which several are held; shape ``(size,)``."""
+        return np.full(len(held), held.sum() >= max(_SEVERAL, _TROUBLE * len(held)))
 
     def _score_some(self, rows: Rows, points: Points, ok: NDArray[np.bool_]) -> Scores:
         """The same where not all points were measured."""

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXTRA",
-    "OVERLAP",
     "Verdict",
     "bounds",
     "count_excursions",
     "judge",
+    "overlap",
     "set_tilts",
     "settle",
     "suspend",
@@ -40,8 +40,8 @@ __all__ = [
 EXTRA = 12.0
 """Nats that an alarm takes on top before the warm-up is over."""
 
-OVERLAP = 0.6
-"""Ten channels raise so many alarms for one that each would raise alone: they see the same points."""
+_OVERLAP, _APART = 0.6, 0.06
+_OFTEN = 1e-4
 
 _SIGMAS = np.array([[0.25], [0.5], [1.0], [2.0], [4.0]])
 _CLIPS = np.array([[6.0], [5.0], [4.0], [4.0], [4.0]])
@@ -51,8 +51,25 @@ _SLOW = np.array([[0], [1], [TILTS], [TILTS + 1]])
 """These channels raise no alarm on the first day, when a season and a slow fault cannot be told apart; their
 tails are learnt from the start."""
 _FLOOR = 2.0
+_SUSPECT = 3.0
+"""Nats by which a series is believed to share the incident of its pool."""
 _STEEPEST = 0.69
 """No tilt makes a point more than 16-fold as likely where the law is skewed."""
+
+
+def overlap(alarms: float) -> float:
+    """Alarms that the channels raise together for each one that all of them would raise alone.
+
+    They see the same points, but the rarer alarms are, the seldomer two channels raise the same one.
+
+    Args:
+        alarms: allowed per series and window.
+
+    Example:
+        >>> [round(overlap(alarms), 2) for alarms in (1e-2, 1e-4, 5e-6, 2e-7)]
+        [0.32, 0.6, 0.78, 0.97]
+    """
+    return float(np.clip(_OVERLAP + _APART * np.log(_OFTEN / alarms), 0.3, 1.0))
 
 
 def set_tilts(kind: Kind, state: State, model_skew: Array) -> None:
@@ -163,14 +180,18 @@ def _gains(state: State, step: Step, *, sides: Sides) -> Array:
 def judge(state: State, step: Step, limit: Array, start_ms: int, *, sides: Sides) -> Verdict:
     """Move the channels on by one point and say what they think.
 
-    Fills in ``step.excess`` and ``step.alarm``. Channels of a series that is held are loud beyond half of
-    their threshold and begin anew; all channels of a series begin anew after its alarm.
+    Fills in ``step.excess``, ``step.quiet``, ``step.suspect`` and ``step.alarm``. Channels of a series that
+    is held are loud beyond half of their threshold and begin anew; all channels of a series begin anew after
+    its alarm.
     """
     gains = _gains(state, step, sides=sides)
     state.cut_by[state.held == 0] = 0.0
     before = state.evidence
     began = before <= 0
     now = np.maximum(before + gains, 0.0)
+    state.onset[:] = np.where(began, float(start_ms), state.onset)
+    step.quiet = state.troubled < start_ms
+    chance = state.onset > state.troubled
     held = state.held > 0
     asleep = np.flatnonzero(state.seasoned == 0)
     if asleep.size:
@@ -184,9 +205,8 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, sides: Sides
     strongest = share.argmax(axis=0)
     columns = np.arange(n)
     evidence = share[strongest, columns]
-    state.onset[:] = np.where(began, float(start_ms), state.onset)
     ended = np.where(now > 0, 0.0, state.peak - state.floor)
-    step.excess = np.maximum(ended, 0.0)
+    step.excess = np.maximum(ended, 0.0) * chance
     peak = np.where(now > 0, np.maximum(state.peak, now), 0.0)
     loud: Mask = np.zeros(n, dtype=np.bool_)
     if held.any():
@@ -202,6 +222,10 @@ def judge(state: State, step: Step, limit: Array, start_ms: int, *, sides: Sides
     accumulated = np.zeros(n, dtype=np.bool_)
     since = np.where(evidence > 0, state.onset[strongest, columns], float(start_ms))
     step.alarm = alarm
+    # One whose rhythm is not known has to be followed.
+    step.suspect = ~step.quiet & (state.seasoned > 0)
+    if step.suspect.any():
+        step.suspect &= now.max(axis=0) > _SUSPECT
     if alarm.any():
         at = np.flatnonzero(alarm)
         hit = over[:, at].argmax(axis=0)
@@ -216,7 +240,9 @@ def _dream(state: State, now: Array, limit: Array, asleep: NDArray[np.intp]) -> 
     part = _SLOW, asleep
     would = (now[part] > limit[part]) & (state.held[asleep] == 0)
     if would.any():
-        excess = np.where(would, np.maximum(now[part], state.peak[part]) - state.floor[part], 0.0)
+        chance = state.onset[part] > state.troubled[asleep]
+        excess = np.maximum(now[part], state.peak[part]) - state.floor[part]
+        excess = np.where(would & chance, excess, 0.0)
         for tier, above in ((0, excess), (CHANNELS, np.maximum(excess - SECOND_FLOOR, 0.0))):
             state.excesses[tier + _SLOW, asleep] += above
         state.peak[part] = np.where(would, 0.0, state.peak[part])
@@ -248,7 +274,7 @@ def _nominal(tilt: Array, floor: Array) -> Array:
 def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]) -> None:
     """Count an alarm: its channel's excursion was cut off, and so adds excess and no count."""
     excess = np.maximum(state.peak[:, at] - state.floor[:, at], step.excess[:, at])
-    state.cut[:, at] = np.maximum(excess, 0.0)
+    state.cut[:, at] = np.maximum(excess, 0.0) * (state.onset[:, at] > state.troubled[at])
     state.cut_by[at] = hit + 1
     _count_cut(state, at, 1)
     state.watched[at] += 1
@@ -290,4 +316,4 @@ def count_excursions(state: State, step: Step) -> None:
     state.counts[CHANNELS:] += second > 0
     state.excesses[:CHANNELS] += excess
     state.excesses[CHANNELS:] += second
-    state.watched += 1
+    state.watched += step.quiet

@@ -175,7 +175,8 @@ class Page:
     def learn(self, rows: NDArray[np.intp] | None) -> float:
         """Take the points that were last scored as normal, for some rows or for all.
 
-        Rows that were not measured, that raised an alarm or were very odd in the warm-up are left out.
+        Rows that were not measured, that raised an alarm, were very odd in the warm-up or seem to be part of
+        an incident of their neighbours are left out.
 
         Returns:
             How many false alarms the thresholds allowed these points to raise.
@@ -184,7 +185,7 @@ class Page:
         if step is None:
             return 0.0
         every = np.arange(self.size)
-        left_out = step.alarm | step.odd
+        left_out = step.alarm | step.odd | step.suspect
         if scored is None:
             if rows is not None:
                 wanted = np.zeros(self.size, dtype=np.bool_)

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     Columns = NDArray[np.intp] | slice
 
-__all__ = ["HOURS", "Profile"]
+__all__ = ["AGREED", "HOURS", "Profile"]
 
 HOURS = 24
+
+AGREED = 3
+"""Days that have to agree on a part of the day until it is believed."""
 
 UNLIKE = 0.15
 """What a day that is not like its weekday counts in that weekday's mean."""
@@ -140,7 +143,7 @@ class Profile:
                     here = self.week_at(state, rows, other, at, parts, fine)
                     week = here if alike.all() else np.where(alike, here, week)
         scale = self.scale(state, parts)
-        return Season(state, day * scale, week * scale, known)
+        return Season(state, day * scale, week * scale, known, self._doubted(rows, at * parts, parts))
 
     def day_at(self, state: State, rows: Columns, at: float, parts: int) -> Array:
         """The day's shape about its mean, at a time of day from 0 to 1."""
@@ -148,6 +151,13 @@ class Profile:
         here = (1 - share) * self._single(self.day, left % parts, rows)
         here += share * self._single(self.day, (left + 1) % parts, rows)
         return np.asarray(here - state.profile_mean / parts)
+
+    def _doubted(self, rows: Columns, at: float, parts: int) -> Mask:
+        """Whether a part around a time of day, in parts, was not seen on enough days that agree."""
+        left, _ = _between(at)
+        return np.asarray(
+            (self.visits[left % parts, rows] < AGREED) | (self.visits[(left + 1) % parts, rows] < AGREED)
+        )
 
     def fine(self, rows: Columns, at: float, parts: int) -> tuple[Array, Array]:
         """The day's means over the two hours around a time of day."""
@@ -233,9 +243,13 @@ class Profile:
         before, visits = self._single(self.day, part, columns), self.visits[part, columns].copy()
         gain = np.maximum(0.2, 1 / (visits + 1.0))
         after = self._moved(state, before, freed, gain, known & (visits > 2))
+        # A fault that the first day did not tell from a rhythm: where the next day differs, it counts alone.
+        differs = (visits > 0) & (visits < AGREED) & (np.abs(freed - before) > self._bound(state))
+        after = np.where(differs, np.clip(freed, -_LARGEST, _LARGEST), after)
         self.day[part, columns] = np.where(some, after, before)
         state.profile_mean += self._single(self.day, part, columns) - before
-        self.visits[part, columns] = np.where(some, np.minimum(visits, 254) + 1, visits)
+        counted = np.where(differs, 1, np.minimum(visits, 254) + 1)
+        self.visits[part, columns] = np.where(some, counted, visits)
         state.bins_known += some & (visits == 0)
         begins = ~known & (state.bins_known >= parts)
         if begins.any():
@@ -248,8 +262,11 @@ class Profile:
         _believe(state.profile_value, state.profile_profile, energy, begins)
         state.restless[begins] = (energy > _RESTLESS * state.noise)[begins]
 
+    def _bound(self, state: State) -> Array:
+        return np.asarray(_CLIP * np.sqrt(np.maximum(state.part_square, state.noise / 8)))
+
     def _moved(self, state: State, before: Array, value: Array, gain: Array, bounded: Mask) -> Array:
-        bound = np.where(bounded, _CLIP * np.sqrt(np.maximum(state.part_square, state.noise / 8)), np.inf)
+        bound = np.where(bounded, self._bound(state), np.inf)
         after = before + gain * np.minimum(np.maximum(value - before, -bound), bound)
         return np.asarray(np.clip(after, -_LARGEST, _LARGEST))
 

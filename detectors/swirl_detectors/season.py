@@ -78,15 +78,16 @@ class Season:
         day, week: by the day alone, and what the week adds to that.
         gain, week_gain: how much of them is in the forecast.
         lift: both, by their gains: what is added to the level.
+        doubted: too few days agree on this part of the day.
     """
 
-    __slots__ = ("day", "gain", "lift", "week", "week_gain")
+    __slots__ = ("day", "doubted", "gain", "lift", "week", "week_gain")
 
-    def __init__(self, state: State, day: Array, week: Array, known: Mask) -> None:
+    def __init__(self, state: State, day: Array, week: Array, known: Mask, doubted: Mask) -> None:
         noise = _SHRINK * np.maximum(state.noise, 1e-300)
         gain = np.maximum(state.profile_value, 0.0) / (state.profile_profile + noise)
         week_gain = np.maximum(state.week_value, 0.0) / (state.week_profile + noise)
-        self.day, self.week = day, week
+        self.day, self.week, self.doubted = day, week, doubted & known
         self.gain = np.where(known, np.minimum(gain, 1.05), 0.0)
         self.week_gain = np.where(state.week_known > 0, np.minimum(week_gain, 1.05), 0.0)
         self.lift = self.gain * day + self.week_gain * week

@@ -64,6 +64,7 @@ class State:
         model_skew: what the binomial or Poisson law would make of it.
         size: mean denominator (ratio only).
         lags: last residual, and averages of the last ones, faster and slower.
+        lifts: what the season added to the forecast, averaged as the lags are.
         coefficients: of the lags in the forecast.
         plain_scale2: variance of the residuals, without a forecast of them.
         memory: nats by which the forecasts of the residuals were better than none, within bounds.
@@ -88,6 +89,7 @@ class State:
         seasoned: 1 once the tail was told that the season is known.
         spends: false alarms a window that the thresholds in force allow.
         watched: windows that the tails were looked at.
+        troubled: start of the last window in which much of the pool was in an incident; -1 for none.
         evidence, peak: of each channel: present value, highest in this excursion.
         onset: start of the window where the excursion began.
         tilt: of each pair of channels, in sigmas; limits of z in ``clip``.
@@ -112,6 +114,7 @@ class State:
     model_skew: Array
     size: Array
     lags: Array
+    lifts: Array
     coefficients: Array
     covariance: Array
     plain_scale2: Array
@@ -145,6 +148,7 @@ class State:
     seasoned: Array
     spends: Array
     watched: Array
+    troubled: Array
     evidence: Array
     peak: Array
     onset: Array
@@ -170,6 +174,7 @@ _HEIGHTS = {
     "spread": 5,
     "likeness": 7,
     "lags": LAGS,
+    "lifts": LAGS,
     "coefficients": LAGS,
     "covariance": LAGS * (LAGS + 1) // 2,
     "evidence": CHANNELS,
@@ -210,6 +215,7 @@ def new_table(n: int) -> Array:
     state.scale2[:] = 1.0
     state.plain_scale2[:] = 1.0
     state.bin[:] = -1.0
+    state.troubled[:] = -1.0
     state.covariance[:] = PRIOR_COVARIANCE
     return table
 

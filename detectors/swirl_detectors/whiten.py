@@ -82,6 +82,7 @@ class Step:
         day, week: what time of day adds to the level, and what the week adds to that; 0 where not known.
         forecast: of the value, without the memory.
         deviation: standard deviation of the value about it.
+        lift: what the season adds to the forecast, in deviations; 0 where no series knows one.
         dispersion: variance against the binomial or Poisson one.
         worth: in the mean: n / dispersion, or 1.
         remembered: forecast of the residual from the lags.
@@ -99,6 +100,8 @@ class Step:
         ready: the warm-up is over.
         caution: nats on top of the thresholds for slow changes.
         excess: of excursions that ended with this point over their floor, by channel.
+        quiet: the pool is not in an incident: what the point does is chance.
+        suspect: it is, and this series seems to be part of it.
         alarm: the point raised one.
         odd: the point is too far off to be remembered: in the warm-up, and in an incident.
     """
@@ -110,6 +113,7 @@ class Step:
     week: Array
     kept: Array
     forecast: Array
+    lift: Array
     deviation: Array
     dispersion: Array
     worth: Array
@@ -127,6 +131,8 @@ class Step:
     ready: Mask
     caution: Array
     excess: Array
+    quiet: Mask
+    suspect: Mask
     alarm: Mask
     odd: Mask
     any_known: bool
@@ -211,15 +217,17 @@ def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Season
     step.forecast = level = np.where(state.points == 0, start, state.level)
     moved = None
     if season is None:
-        step.day = step.week = np.zeros_like(y)
+        step.day = step.week = step.lift = np.zeros_like(y)
     else:
         step.day, step.week = season.day, season.week
         step.forecast = level + season.lift
         moved = season.enter(state)
     _variance(kind, state, step)
     if moved is not None:
-        state.lags -= moved / step.deviation
-    _innovate(kind, state, step)
+        moved /= step.deviation
+        state.lags -= moved
+        state.lifts += moved
+    _innovate(kind, state, step, None if season is None else season.doubted)
     return step
 
 
@@ -249,7 +257,7 @@ def _still(kind: Kind, state: State) -> Array:
     return 1e-12 * state.level * state.level + (1e-12 if kind is Kind.POSITIVE else 1e-24)
 
 
-def _innovate(kind: Kind, state: State, step: Step) -> None:
+def _innovate(kind: Kind, state: State, step: Step, doubted: Mask | None) -> None:
     """Fill in residual, forecast of it, innovation and z."""
     step.residual = residual = (step.value - step.forecast) / step.deviation
     lags, covariance = state.lags, state.covariance
@@ -261,6 +269,8 @@ def _innovate(kind: Kind, state: State, step: Step) -> None:
     skew = np.abs(state.model_skew)
     step.spread = spread = _spread(kind, step, skew)
     innovation = (residual - lagged) / spread
+    if doubted is not None:
+        innovation = _doubt(state, step, innovation, doubted)
     some = np.where(state.weight > 0, state.weight, step.worth)
     step.level_unknown = step.worth / some
     unknown = 1 + trust * trust * step.leverage + step.level_unknown
@@ -271,6 +281,20 @@ def _innovate(kind: Kind, state: State, step: Step) -> None:
     freedom = np.maximum(state.scale_points - 2, 1.0)
     z = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom))
     step.z = np.where(judged, np.copysign(z, t), 0.0)
+
+
+def _doubt(state: State, step: Step, innovation: Array, doubted: Mask) -> Array:
+    """Where the season may be that of a fault, what would surprise without it as well counts, and no more.
+
+    The first day was watched without a season, and a fault of it may have been taken for one.
+    """
+    step.lift = lift = (step.forecast - state.level) / step.deviation
+    if not doubted.any():
+        return innovation
+    without = step.residual + lift - step.trust * _dot(state.coefficients, state.lags + state.lifts)
+    without /= step.spread
+    least = np.where(np.abs(without) < np.abs(innovation), without, innovation)
+    return np.where(doubted, np.where(without * innovation > 0, least, 0.0), innovation)
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -291,6 +315,9 @@ def remember(state: State, step: Step) -> None:
     step.kept = kept = np.where(begun, kept, 0.0)
     state.lags += begun * _WEIGHTS * (kept - state.lags)
     state.lags[0] = kept
+    if step.any_known:
+        state.lifts += begun * _WEIGHTS * (step.lift - state.lifts)
+        state.lifts[0] = step.lift
 
 
 def _spread(kind: Kind, step: Step, skew: Array) -> Array:
@@ -434,3 +461,4 @@ def _keep_noise(kind: Kind, state: State, before: Array) -> None:
     state.scale2 *= turned
     state.plain_scale2 *= turned
     state.lags *= np.sqrt(turned)
+    state.lifts *= np.sqrt(turned)

@@ -89,6 +89,7 @@ class ScalarChange:
         self.q = self.q_count = self.o = self.oo = self.qo = 0.0
         self.cubes = self.cube_points = 0.0
         self.lags = [0.0, 0.0, 0.0, 0.0]
+        self.lifts = [0.0, 0.0, 0.0, 0.0]
         self.b = np.zeros(4)
         self.P = np.diag([0.1, 0.2, 0.1, 0.1])
         self.plain2, self.memory, self.trusted = 1.0, 0.0, False
@@ -143,6 +144,7 @@ class ScalarChange:
         def column(values: list[float]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
             return np.array(values).reshape(-1, 1)
 
+        together = min(max(0.6 + 0.06 * math.log(1e-4 / alarms_per_window), 0.3), 1.0)
         far = [not self.counted and c.sigmas == SIGMAS[-1] for c in self.channels]
         tails = Tails(
             counts=np.array([[[c.counts[tier]] for c in self.channels] for tier in (0, 1)]),
@@ -153,7 +155,7 @@ class ScalarChange:
             prior_count=column([15.0 if f else 40.0 for f in far]),
             prior_excess=column([30.0 if f else 40.0 for f in far]),
         )
-        limits = thresholds(tail_law(tails, pool=False), alarms_per_window / (10 * 0.6))
+        limits = thresholds(tail_law(tails, pool=False), alarms_per_window / (10 * together))
         for channel, limit in zip(self.channels, limits[:, 0].tolist(), strict=True):
             channel.limit = limit
 
@@ -203,8 +205,10 @@ class ScalarChange:
         else:
             value = mean - self.origin - (self.level - base if known else 0.0)
         step = value - self.profile[old]
-        if known and self.visits[old] > 2:
-            bound = 4 * math.sqrt(max(self.part_square, self.noise / 8))
+        bound = 4 * math.sqrt(max(self.part_square, self.noise / 8))
+        if 0 < self.visits[old] < 3 and abs(step) > bound:
+            self.visits[old] = 0
+        elif known and self.visits[old] > 2:
             step = min(max(step, -bound), bound)
         self.visits[old] += 1
         after = float(np.float32(self.profile[old] + max(0.2, 1 / self.visits[old]) * step))
@@ -237,6 +241,10 @@ class ScalarChange:
         here = (1 - share) * self.profile[left % BINS] + share * self.profile[(left + 1) % BINS]
         return (here - self.profile_mean / BINS) * self.scale()
 
+    def doubted(self, start_ms: int, window_ms: int) -> bool:
+        left = math.floor((start_ms % DAY_MS + window_ms / 2) / DAY_MS * BINS - 0.5)
+        return min(self.visits[left % BINS], self.visits[(left + 1) % BINS]) < 3
+
     def score(self, start_ms: int, window_ms: int, x: float, n: float = 1.0) -> Judgement:
         self.windows += 1
         kind = self.kind
@@ -261,6 +269,7 @@ class ScalarChange:
         d = self.dispersion(size) if self.counted else 1.0
         sd = math.sqrt(variance * d)
         self.lags = [lag - moved * sea / sd for lag in self.lags]
+        self.lifts = [lift + moved * sea / sd for lift in self.lifts]
         r = (y - f) / sd
         lags = np.array(self.lags)
         slopes = self.P @ lags
@@ -276,7 +285,10 @@ class ScalarChange:
         worth = n / d if kind is Kind.RATIO else 1.0
         fresh = worth / self.weight if self.weight else 1.0
         unknown = 1 + trust * trust * leverage + fresh
-        e = (r - lagged) / spread
+        e, lift = (r - lagged) / spread, (f - level) / sd
+        if known and self.doubted(start_ms, window_ms):
+            without = (r + lift - trust * float(self.b @ (lags + np.array(self.lifts)))) / spread
+            e = min(e, without, key=abs) if e * without > 0 else 0.0
         z = 0.0
         if self.points >= 8:
             scale2 = self.plain2 + trust * (self.scale2 - self.plain2)
@@ -315,6 +327,7 @@ class ScalarChange:
             self.kept = kept = lagged + min(max(r - lagged, -bound), bound)
             rates = (1.0, 0.25, 0.08, 0.02)
             self.lags = [lag + rate * (kept - lag) for lag, rate in zip(self.lags, rates, strict=True)]
+            self.lifts = [a + rate * (lift - a) for a, rate in zip(self.lifts, rates, strict=True)]
         return judgement
 
     def shown(self, y: float) -> float:
@@ -492,3 +505,4 @@ class ScalarChange:
                 turned = before / max(self.variance, self.still())
                 self.scale2, self.plain2 = self.scale2 * turned, self.plain2 * turned
                 self.lags = [lag * math.sqrt(turned) for lag in self.lags]
+                self.lifts = [lift * math.sqrt(turned) for lift in self.lifts]

@@ -85,6 +85,14 @@ class Pools(ChangeBank):
         limits, spends = zip(*parts, strict=True)
         return np.concatenate(limits, axis=1), np.concatenate(spends)
 
+    def _in_trouble(self, held: Array) -> NDArray[np.bool_]:
+        parts, at = [], 0
+        for fleet in self.fleets:
+            rows = held[at : at + fleet.rows].reshape(fleet.pipelines, fleet.series)
+            parts += [super(Pools, self)._in_trouble(row) for row in rows]
+            at += fleet.rows
+        return np.concatenate(parts)
+
 
 def _columns(tails: Tails, at: slice) -> Tails:
     names = [field.name for field in fields(Tails) if not field.name.startswith("prior")]
