@@ -34,10 +34,12 @@ from swirl.settings import MonitorSettings, WatchSettings
 from swirl.sinks.log import LogSink
 from swirl.sinks.outlet import Counts, Outlet
 from swirl.sinks.prometheus import PrometheusSink
-from swirl.web import Server, application, serve
+from swirl.web import Server, application, known_hosts, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
+
+    from starlette.applications import Starlette
 
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
@@ -124,6 +126,11 @@ class LocalEngine(Transport):
         """What there is to see, where the monitor runs in this process."""
         return self._desk.board if self._desk is not None else None
 
+    @property
+    def page(self) -> str:
+        """Address of the page, with what lets its reader act; empty where there is none."""
+        return self._desk.link(self.http) if self._desk is not None else ""
+
     def _become_watcher(self) -> None:
         try:
             self._build()
@@ -135,18 +142,22 @@ class LocalEngine(Transport):
     def _build(self) -> None:
         monitor = Monitor(self._settings, self._detectors)
         self._restore(monitor)
-        desk = Desk(self._watch, self.act)
+        desk = self._desk = Desk(self._watch, self.act, settings=(self._settings,), live=self._live)
         exporter = PrometheusSink(outlets=self._counts, refused=lambda: self._lost_frames(monitor))
-        people = [*self._slack(), *self._extra_sinks] or [LogSink()]
-        self._outlets = [Outlet(sink) for sink in (exporter, *people)]
+        memory: MutableMapping[str, str] = self._folder.memory("slack") if self._folder is not None else {}
+        people = [*desk.people(memory), *self._extra_sinks] or [LogSink()]
+        self._outlets = [
+            Outlet(sink, settled=exporter.settled(sink.name) if sink is not exporter else None)
+            for sink in (exporter, *people)
+        ]
         save = self._folder.save if self._folder is not None else None
-        loop = MonitorLoop(monitor, self._clock, self._carry, save)
+        loop = MonitorLoop(monitor, self._clock, self._carry, save, exporter.applied)
         if self._watch.http:
             registry = CollectorRegistry()
             exporter.register(registry)
             for collect in (ProcessCollector, PlatformCollector):
                 collect(registry=registry)
-            self._web = serve(application(registry, live=self._live, ready=self._ready), self._watch.http)
+            self._web = serve(self._pages(registry, desk), self._watch.http)
         if self._folder is not None:
             self._server = ShareServer(self._folder.socket_path, loop.put)
         desk.take_over(monitor)
@@ -154,7 +165,7 @@ class LocalEngine(Transport):
             exporter.handle(effect)
             if isinstance(effect, VerdictChanged):
                 self._tell(effect.pipeline, effect.verdict)
-        self._desk = desk
+        desk.start()
         loop.start()
         self._monitor, self._loop = monitor, loop
 
@@ -204,21 +215,23 @@ class LocalEngine(Transport):
             )
 
     def _counts(self) -> dict[str, Counts]:
-        return {outlet.name: outlet.counts for outlet in self._outlets}
+        counts = {outlet.name: outlet.counts for outlet in self._outlets}
+        return counts | (self._desk.counts if self._desk is not None else {})
 
     def _lost_frames(self, monitor: Monitor) -> dict[str, int]:
         loop = self._loop
         own = {"queue_full": loop.overflowed, "fold_failed": loop.failed} if loop is not None else {}
         return {**monitor.refused, **{cause: n for cause, n in own.items() if n}}
 
-    def _slack(self) -> list[Sink]:
-        if not (self._watch.slack_webhook or self._watch.slack_token):
-            return []
-        from swirl.sinks.slack import slack_sink  # noqa: PLC0415 - slack-sdk is loaded only where it is used
-
-        memory: MutableMapping[str, str] = self._folder.memory("slack") if self._folder is not None else {}
-        sink = slack_sink(self._watch, memory)
-        return [sink] if sink is not None else []
+    def _pages(self, registry: CollectorRegistry, desk: Desk) -> Starlette:
+        return application(
+            registry,
+            live=self._live,
+            ready=self._ready,
+            routes=desk.routes(),
+            signed=desk.signed_routes(),
+            hosts=known_hosts(self._watch.http, self._watch.url),
+        )
 
     # -- frames in, effects out
 
@@ -317,6 +330,8 @@ class LocalEngine(Transport):
             self._server.close(_left(deadline))
         if loop is not None:
             loop.close(_left(deadline))
+        if self._desk is not None:
+            self._desk.close(_left(deadline))
         for outlet in self._outlets:
             outlet.close(_left(deadline))
         if self._web is not None:

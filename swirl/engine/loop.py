@@ -41,6 +41,7 @@ class MonitorLoop:
         clock: tells the log time.
         carry: is handed every effect, in order; must not block or raise.
         save: is handed a snapshot now and then, and at the end.
+        applied: is told how many seconds each record took, without the rests in between.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class MonitorLoop:
         clock: Clock,
         carry: Callable[[Effect], None],
         save: Callable[[bytes], None] | None = None,
+        applied: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._monitor = monitor
         self._clock = clock
         self._carry = carry
-        self._save = save
+        self._save, self._applied = save, applied
+        self._rested = 0.0
         self._queue: deque[tuple[str, bytes]] = deque()
         self._queued_bytes = 0
         self._wake = threading.Event()
@@ -138,6 +141,7 @@ class MonitorLoop:
 
     def _fold(self, payload: bytes) -> None:
         self._log_ms = max(self._log_ms, self._clock.time_ns() // 1_000_000)
+        began, rested = time.perf_counter(), self._rested
         try:
             steps = self._monitor.fold(self._monitor.next_offset, self._log_ms, payload)
             for effect in _paced(steps, self._rest):
@@ -147,11 +151,14 @@ class MonitorLoop:
             self.failed += 1
             if self.failed == 1:
                 _log.exception("a frame could not be folded and was left out; further ones are only counted")
+        self._applied(time.perf_counter() - began - (self._rested - rested))
 
     def _rest(self, worked: float) -> None:
         """Let the host run for as long as the slice took; once it only waits for the end, go on."""
         if not self._closing:
+            began = time.perf_counter()
             time.sleep(worked)
+            self._rested += time.perf_counter() - began
 
     def _snapshot(self) -> None:
         if self._save is not None:

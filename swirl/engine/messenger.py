@@ -35,6 +35,7 @@ class Messenger:
     Attributes:
         outlet: to the sink.
         fenced: steps that were held back.
+        observe: told of every step that was told or given up, from the outlet's thread.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Messenger:
     ) -> None:
         self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
         self.fenced = 0
+        self.observe: Callable[[Effect, bool], None] | None = None
         self._threads = threads
         self._is_fenced, self._heard = fenced, heard
         self._owner: dict[str, Shard] = {}
@@ -97,7 +99,9 @@ class Messenger:
             time.sleep(_LOOK_S)
         return False
 
-    def _on_settled(self, effect: Effect, delivered: bool) -> None:  # noqa: ARG002, FBT001 - given up is settled too
+    def _on_settled(self, effect: Effect, delivered: bool) -> None:  # noqa: FBT001 - given up is settled too
+        if self.observe is not None:
+            self.observe(effect, delivered)
         if not isinstance(effect, IncidentChanged | MuteChanged):
             return
         if self._loop is not None and not self._loop.is_closed():

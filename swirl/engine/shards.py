@@ -21,6 +21,7 @@ from swirl.engine.shard import TICK, Shard
 from swirl.errors import TopicsError
 from swirl.frame import encode
 from swirl.monitor import FoldError, Monitor
+from swirl.sinks.outlet import Outlet
 from swirl.sinks.prometheus import PrometheusSink, WorkerFigures
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from swirl.kafka.topics import Topics
     from swirl.settings import MonitorSettings, WorkerSettings
     from swirl.sinks.base import Sink
+    from swirl.sinks.outlet import Counts
 
 __all__ = ["Shards"]
 
@@ -64,6 +66,7 @@ class Shards:
         worker: how often to save, and whether to keep what cannot be read.
         sink: tells people.
         threads: incident -> where the sink tells it; the same mapping as the sink's own memory.
+        followers: sinks that add to what ``sink`` has told; what they miss is not told again.
         desk: shows people how things stand.
         fenced: whether this worker may have lost its partitions without knowing it.
         detectors: kind of series -> its detectors; default: those of production.
@@ -84,6 +87,7 @@ class Shards:
         *,
         sink: Sink,
         threads: dict[str, str],
+        followers: Sequence[Sink] = (),
         desk: Desk | None = None,
         fenced: Callable[[], bool] = lambda: False,
         detectors: Mapping[Kind, Sequence[Detector]] | None = None,
@@ -103,9 +107,9 @@ class Shards:
         self._gone = _Gone()
         self._messenger = Messenger(sink, threads, fenced, self._is_heard)
         self.outlet = self._messenger.outlet
-        self.exporter = PrometheusSink(
-            outlets=lambda: {self.outlet.name: self.outlet.counts}, refused=self.refused, worker=self.figures
-        )
+        self._followers = [Outlet(follower) for follower in followers]
+        self.exporter = PrometheusSink(outlets=self._counts, refused=self.refused, worker=self.figures)
+        self._messenger.observe = self.exporter.settled(self.outlet.name)
         self.ready = False
 
     # -- partitions come and go
@@ -206,6 +210,8 @@ class Shards:
         if self._desk is not None:
             self._desk.forget(shard.monitor.pipelines)
         for pipeline in shard.monitor.pipelines:
+            for follower in self._followers:
+                follower.withdraw(pipeline)
             self.exporter.forget(pipeline)
             self._saved_ms.pop(pipeline, None)
 
@@ -230,6 +236,7 @@ class Shards:
                 "partition %d: records %d to %d never came: they were gone from the log, or left out",
                 *(partition, expected, offset - 1),
             )
+        began = time.perf_counter()
         try:
             effects = shard.fold(offset, log_ms, value)
         except Exception as error:  # noqa: BLE001 - a record that the fold cannot stand must not stop all the others
@@ -240,6 +247,7 @@ class Shards:
                 )
             self._bury(shard, (offset, log_ms), ("fold_failed", repr(error.__cause__ or error)), key, value)
             effects = error.effects if isinstance(error, FoldError) else []
+        self.exporter.applied(time.perf_counter() - began)
         refusal = shard.monitor.refusal
         if refusal is not None:
             self._bury(shard, (offset, log_ms), (refusal.cause, str(refusal)), key, value)
@@ -290,14 +298,17 @@ class Shards:
         if not self._owns(shard):
             return
         news = shard.news(effects)
-        records = [Record(step.incident.pipeline.encode(), wire.incident_record(step)) for step in news]
+        records = [Record(step.pipeline.encode(), wire.incident_record(step)) for step in news]
         await self._log.write(self._topics.incidents, shard.partition, records)
-        pipelines = sorted({step.incident.pipeline for step in news})
+        pipelines = sorted({step.pipeline for step in news})
         outboxes = [shard.outbox_record(pipeline) for pipeline in pipelines]
         await self._log.write(self._topics.state, shard.partition, outboxes)
         shard.untold.clear()
         if self._owns(shard):
             self._messenger.tell(shard, news)
+            for follower in self._followers:
+                for step in news:
+                    follower.offer(step)
 
     def _is_heard(self, shard: Shard) -> bool:
         """Whether Kafka was heard of a partition for most of a session; asked from the outlet's thread."""
@@ -395,6 +406,16 @@ class Shards:
             rebalances=self._gone.rebalances,
             fenced=self._messenger.fenced,
         )
+
+    def close_outlets(self, seconds: float) -> None:
+        """Give what waits to be told up to ``seconds``, then stop telling."""
+        deadline = self._clock() + seconds
+        for outlet in (self.outlet, *self._followers):
+            outlet.close(max(0.1, deadline - self._clock()))
+
+    def _counts(self) -> dict[str, Counts]:
+        counts = {outlet.name: outlet.counts for outlet in (self.outlet, *self._followers)}
+        return counts | (self._desk.counts if self._desk is not None else {})
 
     def refused(self) -> dict[str, int]:
         """Records that could not be read, by cause."""

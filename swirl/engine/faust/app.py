@@ -16,7 +16,7 @@ from swirl.kafka.rights import WORKER, explained
 from swirl.kafka.topics import Topics
 from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
 from swirl.sinks.log import LogSink
-from swirl.web import Server, application, serve
+from swirl.web import Server, application, known_hosts, serve
 
 try:
     import faust
@@ -65,12 +65,14 @@ class WorkerApp(faust.App):
         self._repeats = quiet.RateLimit()
         self._generation = 0
         threads: dict[str, str] = {}
-        self.desk = Desk(watch, self.act)
         self.watchdog = Watchdog(worker, self._trouble)
+        self.desk = Desk(watch, self.act, settings=(monitor, kafka, worker), live=self._live)
+        people = [sink] if sink is not None else self.desk.people(threads) or [LogSink()]
         self.shards = Shards(
             KafkaLog(self, kafka, Topics.of(kafka), self.watchdog.touch),
             *(Topics.of(kafka), monitor, worker),
-            sink=sink or _people(watch, threads),
+            sink=people[0],
+            followers=people[1:],
             threads=threads,
             desk=self.desk,
             fenced=self._is_fenced,
@@ -103,8 +105,16 @@ class WorkerApp(faust.App):
         for collect in (ProcessCollector, PlatformCollector):
             collect(registry=self._registry)
         if self.watch.http:
-            pages = application(self._registry, live=self._live, ready=self._ready)
+            pages = application(
+                self._registry,
+                live=self._live,
+                ready=self._ready,
+                routes=self.desk.routes(),
+                signed=self.desk.signed_routes(),
+                hosts=known_hosts(self.watch.http, self.watch.url),
+            )
             self._web = serve(pages, self.watch.http)
+        self.desk.start()
         pages_at = (
             f"/metrics at {self._web.url}" if self._web is not None and self._web.listening else "no /metrics"
         )
@@ -123,6 +133,7 @@ class WorkerApp(faust.App):
         self.watchdog.stop()
         self._repeats.flush()
         quiet.remove()
+        await asyncio.to_thread(self.desk.close)
         if self._web is not None:
             self._web.close()
 
@@ -140,7 +151,7 @@ class WorkerApp(faust.App):
         """Save all and tell what waits, as far as ``seconds`` allow."""
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.to_thread(self.shards.outlet.close, seconds / 2)
+                await asyncio.to_thread(self.shards.close_outlets, seconds / 2)
                 await self.shards.save_all()
                 await self.consumer.commit()
         except Exception:  # noqa: BLE001 - nothing is lost: whoever comes next folds again what was not saved
@@ -265,12 +276,6 @@ def _options(kafka: KafkaSettings, worker: WorkerSettings) -> dict[str, Any]:
         "web_enabled": False,
         "worker_redirect_stdouts": False,
     }
-
-
-def _people(watch: WatchSettings, threads: dict[str, str]) -> Sink:
-    from swirl.sinks.slack import slack_sink  # noqa: PLC0415 - slack-sdk is loaded only where it is used
-
-    return slack_sink(watch, threads) or LogSink()
 
 
 def _coordinator(app: WorkerApp) -> Any:
