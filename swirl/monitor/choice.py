@@ -67,21 +67,20 @@ class Choice:
         options = {"warm_up": self._warm_up, **wanted.options} if has_warm_up else wanted.options
         return configured(DetectorDefinition(wanted.name, options), known)
 
-    def of(self, stage: str, metric: str, kind: Kind, *, labels: bool) -> tuple[Detector, ...]:
+    def of(self, stage: str, metric: str, kind: Kind) -> tuple[Detector, ...]:
         """The detectors of a series, in order.
 
         Args:
             stage: of the series.
             metric: of the series.
             kind: of its numbers.
-            labels: of a distribution: it counts labels, not numbers.
         """
         if metric in self._alone:
             return (self._alone[metric],)
         found = [detector for detector in self._own.get(stage, ()) if kind in detector.kinds]
         if not found:
             found = [*self._defaults.get(kind, ()), *self._beside.get(metric, ())]
-        return tuple(d for d in found if labels or not getattr(d, "labels_only", False))
+        return tuple(found)
 
     def _ours(self, name: str) -> Detector:
         found = self._configured(DetectorDefinition(name))

@@ -70,7 +70,6 @@ class Judge:
         self._a_week, self._window_ms = false_alarms_a_week, window_ms
         self._seats: dict[Kind, list[Seat]] = {kind: [] for kind in Kind}
         self._seated: dict[Kind, int] = dict.fromkeys(Kind, 0)
-        self._labelled: set[SeriesKey] = set()
         """Distributions that count labels."""
         self._references: dict[SeriesKey, Reference] = {}
         self._referred: dict[SeriesKey, bytes] = {}
@@ -110,7 +109,7 @@ class Judge:
     def _seat(self, kind: Kind, row: int) -> None:
         """Give a series to the detectors that shall judge it, and to no others."""
         key = self.table.keys[kind][row]
-        wanted = self._choice.of(key.stage, key.metric, kind, labels=key in self._labelled)
+        wanted = self._choice.of(key.stage, key.metric, kind)
         seats = self._seats[kind]
         for detector in wanted:
             if not any(seat.detector == detector for seat in seats):
@@ -133,11 +132,9 @@ class Judge:
         seat.hold([row for row in seat.rows if keys[row] in self.held])
         seat.refresh(self._share)
 
-    def _seat_newcomers(self, kind: Kind, points: Points) -> None:
+    def _seat_newcomers(self, kind: Kind) -> None:
         for row in range(self._seated[kind], len(self.table.keys[kind])):
             key = self.table.keys[kind][row]
-            if points.samples and isinstance(points.samples[row], dict):
-                self._labelled.add(key)
             self._seat(kind, row)
             self._seated[kind] = row + 1
             if key in self._references:
@@ -195,8 +192,8 @@ class Judge:
         """Score a window, kind by kind. Afterwards ``alarms`` and ``loud`` hold what it showed."""
         self.alarms, self.loud, self._last = [], set(), {}
         arranged = self.table.arrange(measured, start_ms, self._window_ms)
-        for kind, (points, _) in arranged.items():
-            self._seat_newcomers(kind, points)
+        for kind in arranged:
+            self._seat_newcomers(kind)
         if self._refreshed_at == 0 or len(self.table) > 1.2 * self._refreshed_at:
             self.refresh()
         for kind, (points, rows) in arranged.items():
@@ -364,7 +361,6 @@ class Judge:
             "seats": [
                 [kind.value, [seat.snapshot() for seat in seats]] for kind, seats in self._seats.items()
             ],
-            "labelled": [list(key) for key in sorted(self._labelled)],
             "referred": [[list(key), digest] for key, digest in self._referred.items()],
             "outlived": [list(key) for key in sorted(self._outlived)],
             "held": [list(key) for key in sorted(self.held)],
@@ -387,7 +383,6 @@ class Judge:
             for key in keys:
                 self.table.add(SeriesKey(*key), Kind(kind))
         self.table.refused = data["refused"]
-        self._labelled = {SeriesKey(*key) for key in data["labelled"]}
         self._referred = {SeriesKey(*key): digest for key, digest in data["referred"]}
         self._outlived = {SeriesKey(*key) for key in data["outlived"]}
         self._seated = {Kind(kind): min(n, len(self.table.keys[Kind(kind)])) for kind, n in data["seated"]}

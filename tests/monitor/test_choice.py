@@ -48,7 +48,6 @@ class HighestDetector:
     name: ClassVar[str] = "highest"
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.POSITIVE, Kind.RATE})
     warm_up: int = 60
-    labels_only: ClassVar[bool] = False
 
     def build(self, kind: Kind, resume: dict[str, Any] | None = None) -> SeriesBank:
         bank = SeriesBank(kind, Highest, self.warm_up)
@@ -57,17 +56,10 @@ class HighestDetector:
         return bank
 
 
-@dataclass(frozen=True)
-class NamesOnly(HighestDetector):
-    name: ClassVar[str] = "names"
-    kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.DISTRIBUTION})
-    labels_only: ClassVar[bool] = True
-
-
 DEFAULTS: Mapping[Kind, tuple[Any, ...]] = {
     Kind.RATE: (HighestDetector(),),
     Kind.POSITIVE: (HighestDetector(),),
-    Kind.DISTRIBUTION: (HighestDetector(), NamesOnly()),
+    Kind.DISTRIBUTION: (HighestDetector(),),
 }
 
 
@@ -75,8 +67,8 @@ def wants(*named: DetectorDefinition) -> Definition:
     return Definition((StageDefinition("check", detectors=named), StageDefinition("other")))
 
 
-def names(choice: Choice, stage: str, kind: Kind, *, labels: bool = False) -> list[str]:
-    return [detector.name for detector in choice.of(stage, "records", kind, labels=labels)]
+def names(choice: Choice, stage: str, kind: Kind) -> list[str]:
+    return [detector.name for detector in choice.of(stage, "records", kind)]
 
 
 def test_a_stage_has_the_detectors_it_names_where_they_judge_the_kind_and_the_defaults_elsewhere() -> None:
@@ -88,14 +80,10 @@ def test_a_stage_has_the_detectors_it_names_where_they_judge_the_kind_and_the_de
     assert not choice.define(wants(DetectorDefinition("change")))
 
 
-def test_a_detector_of_labels_judges_no_numbers() -> None:
-    assert names(Choice(DEFAULTS, 17), "check", Kind.DISTRIBUTION, labels=True) == ["highest", "names"]
-
-
 def test_a_detector_has_the_warm_up_of_the_settings_unless_the_stage_says_otherwise() -> None:
     choice = Choice(DEFAULTS, 17)
     choice.define(wants(DetectorDefinition("change"), DetectorDefinition("silence", {"warm_up": 5})))
-    found = choice.of("check", "records", Kind.RATE, labels=False)
+    found = choice.of("check", "records", Kind.RATE)
     assert [getattr(detector, "warm_up", 0) for detector in found] == [17, 5]
 
 
@@ -206,7 +194,7 @@ def test_points_of_some_rows_keep_their_samples() -> None:
 
 def test_the_contrast_of_versions_has_a_detector_that_knows_its_law() -> None:
     choice = Choice(DEFAULTS, 17)
-    found = choice.of("check", "version_contrast", Kind.LEVEL, labels=False)
+    found = choice.of("check", "version_contrast", Kind.LEVEL)
     assert [detector.name for detector in found] == ["contrast"]
 
 
@@ -264,7 +252,7 @@ def test_options_that_a_detector_cannot_take_are_told_and_the_defaults_judge(
 def test_a_stage_may_name_sixteen_detectors() -> None:
     choice = Choice(DEFAULTS, 17)
     choice.define(wants(*(DetectorDefinition("change", {"warm_up": 10 + n}) for n in range(100))))
-    assert len(choice.of("check", "latency_p95", Kind.POSITIVE, labels=False)) == 16
+    assert len(choice.of("check", "latency_p95", Kind.POSITIVE)) == 16
 
 
 def test_numbers_of_numpy_in_a_detector_do_not_keep_a_monitor_from_being_saved() -> None:
