@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["slack_listener", "slack_sink", "slack_sinks"]
 
 _quiet_client = logging.getLogger("swirl.sinks.slack.client")
-"""slack-sdk logs the address of the webhook, which is a secret, when the host logs at DEBUG."""
+"""slack-sdk logs the address of the webhook, which is a secret, and each answer that it cannot read."""
 _quiet_client.setLevel(logging.CRITICAL)
 
 _TIMEOUT = 10
@@ -124,6 +124,7 @@ def _client(settings: WatchSettings) -> WebClient:
         base_url=settings.slack_url,
         timeout=_TIMEOUT,
         retry_handlers=[],
+        logger=_quiet_client,
     )
 
 

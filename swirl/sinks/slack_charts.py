@@ -144,12 +144,7 @@ class SlackCharts:
 
     def _refused(self, error: SlackApiError) -> None:
         """What passes is tried again; what does not is said once."""
-        data: Any = error.response.data
-        said = str(data.get("error", "")) if isinstance(data, dict) else ""
-        status, headers = error.response.status_code, error.response.headers
-        if passing := passing_error(said, status, headers):
-            raise passing from error
-        code = slack_code(said, status)
+        code = _lasting(error)
         if code == "missing_scope":
             self.trouble = _MISSING
             self._say(_MISSING)
@@ -160,7 +155,8 @@ class SlackCharts:
         """Whether the thread has the chart, as far as Slack tells."""
         try:
             answer = self._client.conversations_replies(channel=place.channel, ts=place.ts, limit=200)
-        except SlackApiError:
+        except SlackApiError as error:
+            _lasting(error)
             return False
         messages = answer.get("messages") or []
         names = {f.get("name") for message in messages for f in message.get("files") or ()}
@@ -170,6 +166,16 @@ class SlackCharts:
         if told not in self._said and len(self._said) < _WAITING:
             self._said.add(told)
             _log.warning("%s", told)
+
+
+def _lasting(error: SlackApiError) -> str:
+    """Slack's word for what lasts; what passes is raised as such."""
+    data: Any = error.response.data
+    said = str(data.get("error", "")) if isinstance(data, dict) else ""
+    status, headers = error.response.status_code, error.response.headers
+    if passing := passing_error(said, status, headers):
+        raise passing from error
+    return slack_code(said, status)
 
 
 def _key(incident: Incident) -> str:

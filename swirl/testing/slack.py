@@ -197,6 +197,12 @@ class SlackStandIn:
         with self._lock:
             self._failures += [_Failure(status, body, delay, headers)] * calls
 
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
+        with self._lock:
+            self._failures.clear()
+            self._unheard = 0
+
     def lose_answers(self, messages: int = 1) -> None:
         """Take the next messages that are posted, and close the connection without an answer."""
         with self._lock:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["complaint", "shown"]
+__all__ = ["complaint", "pressed", "shown"]
 
 _MRKDWN, _PLAIN = "mrkdwn", "plain_text"
 
@@ -119,6 +119,26 @@ def shown(message: dict[str, Any], files: Iterable[dict[str, Any]] = ()) -> list
                 raw if isinstance(raw, str) else raw.get("text", ""), part.get("type") == _MRKDWN
             )
     return [*lines, *(f"[{file.get('name')}: {file.get('title')}]" for file in files)]
+
+
+def pressed(message: dict[str, Any], label: str, user: str = "mara") -> dict[str, Any]:
+    """What Slack sends when somebody presses a button of a message.
+
+    Args:
+        message: with its blocks.
+        label: what stands on the button.
+        user: name of the person.
+
+    Raises:
+        LookupError: the message has no such button.
+    """
+    elements = [e for b in message["blocks"] if b["type"] == "actions" for e in b["elements"]]
+    found = next((element for element in elements if element["text"]["text"] == label), None)
+    if found is None:
+        raise LookupError(f"no button {label!r}; there are {[e['text']['text'] for e in elements]}")
+    action = {"type": "button", "action_id": found["action_id"], "value": found["value"]}
+    who = {"id": f"U{user.upper()}", "username": user, "name": user}
+    return {"type": "block_actions", "user": who, "actions": [action]}
 
 
 def _rendered(text: str, mrkdwn: bool) -> list[str]:  # noqa: FBT001 - a private function with one meaning
