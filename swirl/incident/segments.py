@@ -19,7 +19,8 @@ from swirl.incident.diagnose import Diagnosis, diagnose
 from swirl.incident.graph import Graph
 from swirl.incident.hypotheses import LOUD
 from swirl.incident.residuals import span_of
-from swirl.incident.series import FEWEST_WINDOWS, Ratio, Span
+from swirl.incident.series import Ratio, Span
+from swirl.incident.sigmas import FEWEST_WINDOWS
 from swirl.segments import plain_key, segment_of
 from swirl.steps import finished
 

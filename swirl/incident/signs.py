@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from swirl.effect import SeriesKey
 from swirl.incident.causes import ROLES
-from swirl.incident.series import Level, Series, log_evidence
+from swirl.incident.series import Level, Series
+from swirl.incident.sigmas import log_evidence
 from swirl.incident.traffic import SourceInput
 
 if TYPE_CHECKING:

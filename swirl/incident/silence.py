@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from swirl.effect import SeriesKey
 from swirl.incident.causes import UNTOUCHED
-from swirl.incident.series import CAP, Level, log_evidence
+from swirl.incident.series import Level
+from swirl.incident.sigmas import CAP, log_evidence
 from swirl.incident.traffic import density
 
 if TYPE_CHECKING:

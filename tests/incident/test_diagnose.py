@@ -15,7 +15,7 @@ from swirl.incident.causes import CAUSES, CHANCE, FACTORS, ROLES, UNKNOWN
 from swirl.incident.diagnose import NAMED, SURE, Diagnosis, diagnose
 from swirl.incident.onset import locate, ramp_against_step, residual_key
 from swirl.incident.residuals import collect
-from swirl.incident.series import CAP
+from swirl.incident.sigmas import CAP
 from tests.incident.acts import BROKEN, BUG, INVALID, NEW, ORIGIN_MS, SECOND, Ads, Second
 from tests.incident.simulator import BENIGN, Case, cases, drain
 

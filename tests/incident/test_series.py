@@ -12,7 +12,8 @@ from swirl.frame import Definition, RatioDefinition, StageDefinition
 from swirl.history import History, StageCounts, WindowCounts
 from swirl.incident.graph import Graph
 from swirl.incident.residuals import Residuals, collect
-from swirl.incident.series import CAP, Level, Ratio, Span, Tied, autocorrelation, log_evidence, pooling
+from swirl.incident.series import Level, Ratio, Span, Tied
+from swirl.incident.sigmas import CAP, autocorrelation, log_evidence, pooling
 from tests.incident.acts import ORIGIN_MS, SECOND
 from tests.incident.simulator import drain
 
