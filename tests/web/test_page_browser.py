@@ -216,7 +216,7 @@ def contrast(first: str, second: str) -> float:
 def test_headings_and_landmarks_lead_a_screen_reader(site: Site, open_tab: OpenTab) -> None:
     page = visit(open_tab(), site)
     assert page.locator("h1").count() == 1
-    assert [page.get_by_role(role).count() for role in ("banner", "main", "contentinfo")] == [1, 1, 1]  # type: ignore[arg-type]
+    assert [page.get_by_role(role).count() for role in ("banner", "main", "contentinfo")] == [1, 1, 1]
     unnamed: list[Any] = page.evaluate(
         """() => [...document.querySelectorAll("svg")]
             .filter(e => !e.parentElement.closest("svg"))

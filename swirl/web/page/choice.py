@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from swirl.effect import SeriesKey, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from swirl.effect import Incident, SeriesPoint
     from swirl.web.page.layout import Layout
@@ -70,11 +70,11 @@ def chosen(layout: Layout, points: Sequence[SeriesPoint], telling: dict[SeriesKe
         telling: what :func:`roles` found.
     """
     known = [point.key for point in points]
-    usual = _usual(layout, points)[:_USUALLY]
+    usual = _usual(layout, points)
     named = [key for key in telling if key in known and key not in usual]
     # A rate is shown rather than its ratio, and one label of two says it all.
     named = [key for key in named if not told_by(key, [*usual, *named], known)]
-    return [*usual, *sorted(named, key=lambda key: _order(layout, key))][:_MOST]
+    return [*usual, *sorted(named, key=_order(layout))][:_MOST]
 
 
 def _usual(layout: Layout, points: Sequence[SeriesPoint]) -> list[SeriesKey]:
@@ -89,12 +89,12 @@ def _usual(layout: Layout, points: Sequence[SeriesPoint]) -> list[SeriesKey]:
         [key for key in known if key.metric == "ratio"],
         [SeriesKey(s, "records") for s in layout.stages if layout.parents[s]],
     ]
+    order = _order(layout)
+    there = [sorted((key for key in kind if key in known), key=order) for kind in kinds]
     found: list[SeriesKey] = []
-    for rank in range(len(layout.stages) or 1):
-        for kind in kinds:
-            there = sorted((k for k in kind if k in known), key=lambda key: _order(layout, key))
-            found += [key for key in there[rank : rank + 1] if key not in found]
-    return sorted(found[:_USUALLY], key=lambda key: _order(layout, key)) + found[_USUALLY:]
+    for rank in range(_USUALLY):
+        found += [key for kind in there for key in kind[rank : rank + 1]]
+    return sorted(found[:_USUALLY], key=order)
 
 
 def told_by(key: SeriesKey, others: Sequence[SeriesKey], known: Sequence[SeriesKey]) -> bool:
@@ -117,8 +117,13 @@ def told_by(key: SeriesKey, others: Sequence[SeriesKey], known: Sequence[SeriesK
 _METRICS = ("records", "invalid", "errors", "prediction_ratio", "count", "ratio", "drift", "latency_p95")
 
 
-def _order(layout: Layout, key: SeriesKey) -> tuple[int, int, str, str]:
-    stages = layout.stages
-    place = stages.index(key.stage) if key.stage in stages else len(stages)
-    metric = _METRICS.index(key.metric) if key.metric in _METRICS else len(_METRICS)
-    return place, metric, key.metric, key.label
+def _order(layout: Layout) -> Callable[[SeriesKey], tuple[int, int, str, str]]:
+    """By place in the graph, then by metric."""
+    places = {stage: place for place, stage in enumerate(layout.stages)}
+    ranks = {metric: rank for rank, metric in enumerate(_METRICS)}
+
+    def rank(key: SeriesKey) -> tuple[int, int, str, str]:
+        place = places.get(key.stage, len(places))
+        return place, ranks.get(key.metric, len(ranks)), key.metric, key.label
+
+    return rank

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -258,7 +259,9 @@ class Pages:
         return self._now() // 4000
 
 
+@cache
 def _environment() -> Environment:
+    """Compiled once a process, at the first page."""
     made = Environment(
         loader=PackageLoader("swirl.web.page"),
         autoescape=True,

@@ -205,7 +205,8 @@ def signs_of(view: View, incident: Incident | None, points: Sequence[SeriesPoint
     outside = [p for p in outside if is_judged(p) and not told_by(p.key, told, list(now))]
     outside = outside[: _SIGNS - len(found)]
     usual = usual_values(view, [p.key for p in outside], incident.onset_ms)
-    return found + [_outside(p, usual, _left(view, p.key)) for p in outside]
+    since = _left(view, [p.key for p in outside])
+    return found + [_outside(p, usual, since[p.key]) for p in outside]
 
 
 def _outside(point: SeriesPoint, usual: Mapping[SeriesKey, float], since_ms: int) -> Sign:
@@ -222,15 +223,14 @@ def _outside(point: SeriesPoint, usual: Mapping[SeriesKey, float], since_ms: int
     )
 
 
-def _left(view: View, key: SeriesKey) -> int:
+def _left(view: View, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
     """Start of the unbroken stretch of windows outside, up to now."""
-    track = view.track(key)
-    since = 0
-    for start, state in zip(reversed(track.start_ms.tolist()), reversed(track.state.tolist()), strict=True):
-        if state not in (State.ANOMALY, State.HELD):
-            break
-        since = start
-    return since
+    found = {}
+    for track in view.tracks(keys):
+        inside = np.flatnonzero(~np.isin(track.state, (State.ANOMALY, State.HELD)))
+        first = int(inside[-1]) + 1 if inside.size else 0
+        found[track.key] = int(track.start_ms[first]) if first < len(track.start_ms) else 0
+    return found
 
 
 def _share(point: SeriesPoint | None) -> float | None:
