@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite, nan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Group
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "draw"]
 
 BAD, FOLLOWS, DIM, PLAIN = "bold red", "yellow", "bright_black", "default"
-_WIDEST, _SPARK, _STAGES = 110, 20, 6
+_WIDEST, _STAGES = 110, 6
+_SPARK, _LEAST, _NAME = 24, 6, 24
 _OLD_S = 15.0
 """After so long without an answer the screen says that it is old."""
 
@@ -122,7 +123,7 @@ def _one(detail: PipelineAnswer, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [_graph(detail, incident, width), Text("")]
     tracks = [track_of(track) for track in detail.tracks]
     if tracks:
-        parts.append(_numbers(tracks, incident))
+        parts.append(_numbers(tracks, incident, width))
     return parts
 
 
@@ -160,28 +161,42 @@ def _stage(
     )
 
 
-def _numbers(tracks: Sequence[Track], incident: Incident | None) -> Table:
+def _numbers(tracks: Sequence[Track], incident: Incident | None, width: int) -> Table:
+    """One line a series; what is left of the width is for its past."""
+    rows = [_number(track, incident) for track in tracks]
     table = Table.grid(padding=(0, 1, 0, 0))
-    for side in ("left", "right", "left", "left", "left"):
-        table.add_column(justify="right" if side == "right" else "left", no_wrap=True)
-    for track in tracks:
-        table.add_row(*_number(track, incident))
+    widths = [max(len(row[column].plain) for row in rows) for column in range(4)]
+    widths[0] = min(widths[0], _NAME)
+    for side, wide in zip(("left", "right", "left", "left"), widths, strict=True):
+        justify: Any = side
+        table.add_column(justify=justify, width=wide, no_wrap=True, overflow="ellipsis")
+    room = max(_LEAST, min(_SPARK, width - sum(widths) - 5))
+    for track, (name, value, usual, mark) in zip(tracks, rows, strict=True):
+        past = _past(track, incident, mark.style or DIM, room)
+        table.add_row(name, value, Text.assemble(past, " ", usual), mark)
+    table.columns[2].width = widths[2] + room + 1
     return table
 
 
-def _number(track: Track, incident: Incident | None) -> tuple[Text, Text, Text, Text, Text]:
+def _past(track: Track, incident: Incident | None, style: Any, room: int) -> Text:
     onset_ms = incident.onset_ms if incident is not None else None
     usual, before = usual_before(track, onset_ms), windows_before(track, onset_ms)
     scale = scale_of(track, usual.level, usual.low)
-    mark, style = _mark(track, incident)
-    values, shown = track.value.tolist(), max(0, len(track.value) - _SPARK)
+    values, shown = track.value.tolist(), max(0, len(track.value) - room)
     parts = values[shown : max(shown, before)], values[max(shown, before) :]
     drawn = [figures.spark(part, scale.floor, scale.top, log=scale.log) for part in parts]
-    key = track.key
+    return Text(" " * (room - sum(map(len, drawn)))) + Text(drawn[0], DIM) + Text(drawn[1], style)
+
+
+def _number(track: Track, incident: Incident | None) -> tuple[Text, Text, Text, Text]:
+    """Its name, its value now, what is usual, and its mark."""
+    usual = usual_before(track, incident.onset_ms if incident is not None else None)
+    mark, style = _mark(track, incident)
+    key, now = track.key, float(track.value[-1]) if len(track.value) else nan
+    name = f"{key.label} ratio" if key.metric == "prediction_ratio" else name_of_series(key)
     return (
-        Text(plain(f"{key.label} ratio" if key.metric == "prediction_ratio" else name_of_series(key))),
-        Text(number(key.metric, values[-1] if values else nan), style),
-        Text(drawn[0], DIM) + Text(drawn[1], style),
+        Text(plain(name)),
+        Text(number(key.metric, now), style),
         Text(usual_of(key.metric, usual.low, usual.high), DIM),
         mark,
     )
