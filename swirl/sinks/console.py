@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swirl.effect import IncidentChanged
+from swirl.effect import IncidentChanged, MuteChanged
 from swirl.errors import MissingExtraError
 from swirl.sinks.wording import (
+    attended,
+    came_back,
     duration,
+    ending,
     follow,
     headline,
+    judged,
     likely,
     plain,
+    planned,
     possible,
     probability,
     reasons,
@@ -40,7 +45,7 @@ _BAR = 10
 
 
 class ConsoleSink:
-    """Prints each step of an incident.
+    """Prints each step of an incident and each turn of planned work; what is muted is not told.
 
     Args:
         console: where to; standard error by default, so that a pipeline's own output stays clean.
@@ -52,14 +57,17 @@ class ConsoleSink:
         self._console = Console(stderr=True, highlight=False) if console is None else console
 
     def handle(self, effect: Effect) -> None:
-        """Print an incident's opening, change or end; other effects are not for people to read."""
-        if not isinstance(effect, IncidentChanged):
+        """Print an incident's step, or planned work in one line; other effects are not for people to read."""
+        if isinstance(effect, MuteChanged):
+            self._console.print(Text(planned(effect)), soft_wrap=not self._console.is_terminal)
+            return
+        if not isinstance(effect, IncidentChanged) or effect.incident.muted:
             return
         if not self._console.is_terminal:
             for line in incident_lines(effect):
                 self._console.out(line, highlight=False)
             return
-        if effect.transition == "updated" and effect.reply:
+        if effect.transition not in {"opened", "resolved"} and effect.reply:
             self._console.print(Text(plain(effect.reply), "bold"))
         self._console.print(incident_panel(effect.incident, min(self._console.width, 100)))
 
@@ -71,7 +79,7 @@ def incident_panel(incident: Incident, width: int) -> RenderableType:
     title.truncate(width - 6, overflow="ellipsis")
     body: list[RenderableType] = [_numbers(incident), _causes(incident)]
     if ended:
-        body = [Text(f"Was: {plain(incident.cause)}. {plain(incident.cost)}".rstrip()), _numbers(incident)]
+        body = [Text(_over(incident)), _numbers(incident)]
     else:
         body[:0] = [Text(part) for part in _sentences(incident)]
         body.insert(len(body) - 2, Text.assemble(("Look first ", "bold"), plain(incident.look_first)))
@@ -94,7 +102,8 @@ def incident_lines(change: IncidentChanged) -> list[str]:
     if change.transition != "opened" and change.reply:
         lines.append(plain(change.reply))
     if incident.state == "resolved":
-        return [*lines, *([plain(incident.cost)] if incident.cost else [])]
+        over = (ending(incident), came_back(incident), judged(incident), plain(incident.cost))
+        return [*lines, *(part for part in over if part)]
     lines += [part for part in _sentences(incident) if part]
     lines.append(f"Look first {plain(incident.look_first)}")
     lines += [f"  {plain(e.name)} {plain(e.usual)} -> {plain(e.now)}" for e in incident.evidence]
@@ -108,9 +117,15 @@ def _sentences(incident: Incident) -> list[str]:
     told = [incident.sentence, reasons(incident), follow(incident), sentence(incident.version_line)]
     first = " ".join(plain(part) for part in told if part)
     extra = [plain(incident.second)] if incident.second else []
+    extra += [part for part in (attended(incident), came_back(incident)) if part]
     if incident.preliminary:
         extra.append("Preliminary: the next window may name another cause.")
     return [first, *extra]
+
+
+def _over(incident: Incident) -> str:
+    said = (ending(incident), came_back(incident), judged(incident), plain(incident.cost))
+    return " ".join([f"Was: {plain(incident.cause)}.", *(part for part in said if part)])
 
 
 def _numbers(incident: Incident) -> Table:

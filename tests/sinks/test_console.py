@@ -6,9 +6,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from swirl.effect import Rival
+from swirl.effect import IncidentChanged, Mute, MuteChanged, Rival
 from swirl.sinks.console import ConsoleSink, incident_lines, incident_panel
-from tests.sinks.scene import DATA, DEPLOYMENT, changed, verdict, window
+from tests.sinks.scene import DATA, DEPLOYMENT, START, changed, verdict, window
 
 OPENED = """\
 ╭─ ◆ ads / ingest: data pipeline broken since 03:12:20 UTC ────────────────────╮
@@ -140,3 +140,38 @@ def test_it_writes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "data pipeline broken" in captured.err
+
+
+def test_who_is_on_it_and_how_it_ended_is_shown() -> None:
+    taken = msgspec.structs.replace(DATA, acknowledged_by="mara", acknowledged_ms=START + 105_000, reopened=1)
+    ended = changed(
+        DATA, "resolved", ending="new_normal", ended_by="mara", why="campaign", judged="confirmed"
+    )
+    for terminal in (True, False):
+        console = screen(terminal=terminal, width=120)
+        sink = ConsoleSink(console)
+        sink.handle(IncidentChanged("acknowledged", taken))
+        sink.handle(ended)
+        said = " ".join(shown(console).split())
+        assert "Acknowledged by mara at 03:14:05 UTC." in said
+        assert "It came back once." in said
+        assert "mara says that this is the new normal: campaign." in said
+        assert "It was a true alarm." in said
+
+
+def test_a_step_after_the_opening_says_first_what_is_new() -> None:
+    console = screen()
+    back = IncidentChanged("reopened", msgspec.structs.replace(DATA, reopened=1), "It came back.")
+    ConsoleSink(console).handle(back)
+    assert shown(console).splitlines()[0] == "It came back."
+
+
+def test_what_is_muted_is_not_shown_and_planned_work_is_one_line() -> None:
+    for terminal in (True, False):
+        console = screen(terminal=terminal, width=120)
+        sink = ConsoleSink(console)
+        sink.handle(IncidentChanged("opened", msgspec.structs.replace(DATA, muted=True)))
+        sink.handle(MuteChanged("ads", "began", Mute("", START, START + 60_000, "[red]mara")))
+        assert shown(console).splitlines() == [
+            "ads: planned work until 03:13:20 UTC by [red]mara. What happens is told afterwards."
+        ]
