@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "Outlet", "Retries"]
 
+_BURST_S = 2.0
+
 _log = logging.getLogger("swirl.sinks")
 
 
@@ -53,7 +55,8 @@ class Outlet:
         self._settled = settled
         self._may_send = may_send
         self._backlog = Backlog(capacity, retries)
-        self._wait = sink.wait if isinstance(sink, Pacing) else None
+        self._pacing = sink.wait if isinstance(sink, Pacing) else None
+        self._hurried = False
         self._changed = threading.Condition()
         self._closing = False
         self._troubled = False
@@ -109,6 +112,7 @@ class Outlet:
     def close(self, timeout: float = 1.0) -> bool:
         """Give what waits up to ``timeout`` seconds, then stop; False if something was left."""
         with self._changed:
+            self._hurried = True
             self._backlog.hurry()
             self._changed.notify_all()
         drained = self.drain(timeout)
@@ -155,11 +159,16 @@ class Outlet:
     def _next(self) -> Effect | None:
         with self._changed:
             while not self._closing:
-                found = self._backlog.take(self._clock(), self._wait)
+                found = self._backlog.take(self._clock(), self._pacing and self._wait)
                 if not isinstance(found, float) and found is not None:
                     return found
                 self._changed.wait(found)
             return None
+
+    def _wait(self, effect: Effect) -> float:
+        """Last words need not keep the pace; a receiver takes a short burst."""
+        pause = self._pacing(effect) if self._pacing is not None else 0.0
+        return 0.0 if self._hurried and pause <= _BURST_S else pause
 
     def _stumbled(self, effect: Effect, error: Exception) -> None:
         with self._changed:

@@ -654,3 +654,18 @@ def test_a_full_backlog_drops_no_incident_while_older_steps_of_others_can_give_w
     assert backlog.offer(incident(4), 60.0)
     assert backlog.counts.dropped == 0
     assert [e.incident.id[-1] for e in backlog.waiting if isinstance(e, IncidentChanged)] == [*"1234"]
+
+
+def test_last_words_need_not_keep_the_pace_but_nobody_is_woken() -> None:
+    class Slow(Sleeper):
+        def wait(self, effect: Effect) -> float:
+            return super().wait(effect) or 1.5
+
+    sink = Slow()
+    outlet = Outlet(sink)
+    outlet.offer(incident(1, severity="degraded"))
+    outlet.offer(incident(2))
+    assert not outlet.drain(0.05)
+    assert sink.taken == []
+    assert not outlet.close(0.5)
+    assert sink.taken == [incident(2).identity]
