@@ -115,7 +115,7 @@ def _drift() -> timeseries.Panel:
 
 def _versions() -> timeseries.Panel:
     rate = f'rate(swirl_version_predictions_total{{{_AT}, label!=""}}[$__rate_interval])'
-    whole = f"on (stage, version) group_left sum by (stage, version) ({rate})"
+    whole = f"on (stage, version) group_left () (sum by (stage, version) ({rate}) > 0)"
     expr = f"sum by (stage, version, label) ({rate}) / {whole}"
     asks = (
         "Is it the deployment? While an old and a new version run side by side, this panel settles the case."

@@ -1,7 +1,7 @@
 """The demo's faults on a real worker behind a real broker, scraped by a real Prometheus that can be asked.
 
-Beside the faults, planned work is announced and a record that is no frame is sent, so that every panel has
-something to show.
+Beside the ads, the digits run, whose images get dim while the ads have their bad deployment. Planned work is
+announced and a record that is no frame is sent in the end, so that every panel has something to show.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from swirl.testing.slack import SlackStandIn
 from tests.grafana.services import Prometheus, process, running_prometheus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["ACTS", "RULES", "Played", "live", "runnable"]
 
@@ -39,9 +39,13 @@ ACTS = (
 )
 """What happens, and for how many seconds."""
 
-RULES = Path(__file__).resolve().parents[2] / "prometheus" / "swirl.rules.yml"
+RULES = Path(__file__).resolve().parents[2] / "prometheus" / "swirl.*.yml"
 _HAPPENS = ("healthy", "broken", "healthy", "bug", "healthy")
-_RATE = 3_000
+_ADS = (
+    *("--synthetic", "--rate", "3000", "--acts"),
+    ",".join(f"{what}:{seconds}" for what, (_, seconds) in zip(_HAPPENS, ACTS, strict=True)),
+)
+_DIGITS = ("--acts", f"healthy:{sum(seconds for _, seconds in ACTS[:3])},dim:60", "--forever")
 _CHANNEL = "#ads-oncall"
 
 
@@ -60,8 +64,9 @@ class Played(NamedTuple):
 
 
 def runnable(expr: str) -> str:
-    """The expression as Grafana would send it."""
-    return expr.replace("$pipeline", "ads").replace("$stage", ".*").replace("$__rate_interval", "8s")
+    """The expression as Grafana would send it: of the ads, which have no features, or of the digits."""
+    pipeline = "digits" if "drift" in expr else "ads"
+    return expr.replace("$pipeline", pipeline).replace("$stage", ".*").replace("$__rate_interval", "8s")
 
 
 @contextmanager
@@ -82,24 +87,34 @@ def live(folder: Path) -> Iterator[Played]:
 
 def _play(folder: Path, broker: Broker, kafka: Mapping[str, str]) -> dict[str, float]:
     """Run the pipeline through its acts; when each was about to end."""
-    acts = ",".join(f"{what}:{seconds}" for what, (_, seconds) in zip(_HAPPENS, ACTS, strict=True))
-    command = [sys.executable, "-m", "swirl_pipelines.ads", "--synthetic", "--seed", "3"]
-    command += ["--rate", str(_RATE), "--acts", acts]
     begins: list[float] = []
-    with (
-        (folder / "pipeline.log").open("wb") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **kafka}
-        ) as running,
-    ):
+    with _pipeline("digits", _DIGITS, folder, kafka), _pipeline("ads", _ADS, folder, kafka) as running:
         assert running.stdout is not None
         for line in running.stdout:
             begins.append(int(line.split()[2]) / 1000)
             if len(begins) == len(ACTS):
                 _plan_and_spoil(broker.address)
-        assert running.wait(30) == 0, (folder / "pipeline.log").read_text()
+        assert running.wait(30) == 0, (folder / "ads.log").read_text()
     names = [name for name, _ in ACTS]
     return dict(zip(names, (begin - 0.5 for begin in (*begins[1:], time.time() - 1.0)), strict=True))
+
+
+@contextmanager
+def _pipeline(
+    name: str, words: Sequence[str], folder: Path, kafka: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """A pipeline as a process of its own, which announces its acts."""
+    command = [sys.executable, "-m", f"swirl_pipelines.{name}", "--seed", "3", *words]
+    with (
+        (folder / f"{name}.log").open("wb") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **kafka}
+        ) as running,
+    ):
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def _plan_and_spoil(kafka: str) -> None:

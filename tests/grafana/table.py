@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.grafana.services import Result
 
-__all__ = ["PAGE", "asked", "cell", "main"]
+__all__ = ["PAGE", "asked", "begin_of_row", "cell", "main"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "dashboards.md"
 _SHOWN = 3
@@ -28,6 +28,11 @@ def asked() -> Iterator[build.Asked]:
     for name in build.BOARDS:
         model = json.loads((build.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
         yield from build.asked(model)
+
+
+def begin_of_row(each: build.Asked) -> str:
+    """The row of an expression, as far as it does not depend on what was measured."""
+    return f"| {each.panel} | {_safe(each.name)} | `{_safe(each.expr)}` |"
 
 
 def cell(found: Result, name: str) -> str:
@@ -43,7 +48,8 @@ def _called(labels: dict[str, str], name: str) -> str:
         labels["instance"] = "worker"
     named = re.findall(r"\{\{(\w+)\}\}", name)
     kept = [
-        labels.get(label, "") for label in named or sorted(labels.keys() - {"job", "pipeline", "__name__"})
+        labels.get(label, "")
+        for label in named or sorted(labels.keys() - {"job", "metric", "pipeline", "quantile", "__name__"})
     ]
     return " ".join(filter(None, kept))
 
@@ -73,7 +79,7 @@ def _table(played: Played) -> Iterator[str]:
         found = [
             cell(played.prometheus.query(runnable(each.expr), played.at[name]), each.name) for name in names
         ]
-        yield f"| {each.panel} | {_safe(each.name)} | `{_safe(each.expr)}` | {' | '.join(found)} |"
+        yield f"{begin_of_row(each)} {' | '.join(found)} |"
 
 
 def main() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from grafana import build
 from grafana.boards.parts import SOURCE
 from swirl.sinks.prometheus import METRICS
+from tests.grafana.live import runnable
+from tests.grafana.services import binary
 
 ROOT = Path(__file__).parents[2]
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
@@ -84,6 +87,15 @@ def test_an_expression_says_the_same_whichever_worker_exports_it(model: dict[str
 def test_rates_are_taken_before_sums(model: dict[str, Any]) -> None:
     wrong = re.compile(r"\b(rate|increase)\(\s*(sum|max|min|avg)\b")
     assert [each.expr for each in build.asked(model) if wrong.search(each.expr)] == []
+
+
+@pytest.mark.service
+def test_promtool_takes_every_expression(model: dict[str, Any], tmp_path: Path) -> None:
+    rules = [{"record": f"e{i}", "expr": runnable(each.expr)} for i, each in enumerate(build.asked(model))]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}), encoding="utf-8")
+    done = subprocess.run([binary("promtool"), "check", "rules", path], capture_output=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
 def test_only_variables_that_the_board_offers_are_used(model: dict[str, Any]) -> None:
