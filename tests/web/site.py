@@ -43,7 +43,7 @@ class Site:
         self.board = Board()
         self.acts: list[Act] = []
         self.deaf = False
-        self.clock = ManualClock(START / 1000 + 1)
+        self.clock = ManualClock(options.pop("now", START / 1000 + 1))
         options = {"clock": self.clock, **options}
         routes = page_routes(self.board, self._take, TOKEN, **options)
         hosts = known_hosts("127.0.0.1:0", options.get("url", ""))
