@@ -17,6 +17,7 @@ from swirl.sinks.slack import slack_sinks
 from swirl.sinks.slack_bot import SlackBot
 from swirl.sinks.slack_charts import SlackCharts
 from swirl.testing.slack import SlackStandIn
+from swirl.testing.slack_markdown import markdown
 from tests.sinks.scene import DATA, changed, verdict
 
 if TYPE_CHECKING:
@@ -189,3 +190,53 @@ def test_there_is_no_chart_of_what_is_muted_and_none_without_a_bot(slack: SlackS
     assert artist.asked == []
     assert len(slack_sinks(WatchSettings(slack_webhook=slack.webhook), {}, chart=artist)) == 1
     assert slack_sinks(WatchSettings(), {}, chart=artist) == []
+
+
+def test_a_transcript_shows_the_root_as_it_ends_its_marks_its_buttons_and_the_thread(
+    slack: SlackStandIn,
+) -> None:
+    bot, charts = sinks(slack, Artist(), slack_signing_secret="s", url="https://swirl.example.com")
+    for step in (
+        changed(DATA),
+        changed(DATA, "updated", "Half recovered: 10 000/s."),
+        changed(DATA, "resolved"),
+    ):
+        bot.handle(step)
+        charts.handle(step)
+    assert markdown(slack).splitlines() == [
+        "> **✓ ads / ingest: resolved at 03:12:50 UTC after 30\xa0s**",
+        ">",
+        "> Was: data pipeline broken, from 03:12:20 UTC.",
+        ">",
+        "> ```text",
+        ">                    worst       now",
+        "> ingest invalid  20 130/s  20 100/s",
+        "> label ratio         0.20      0.21",
+        "> clicks               9/s      10/s",
+        "> ```",
+        ">",
+        "> **Cost**: 400\xa0000 records rejected, 40\xa0000 clicks missed.",
+        ">",
+        ("> Was this a true alarm? The answer is how the promise of so many false alarms a week is checked."),
+        ">",
+        "> `[It was]` `[False alarm]`",
+        ">",
+        (
+            "> <sub>[Live page](https://swirl.example.com/incidents/ads-20261121-031220) · "
+            "opened 03:12:21 UTC · ads-20261121-031220</sub>"
+        ),
+        ">",
+        "> `:white_check_mark:`",
+        ">",
+        ("> > *ads-20261121-031220.png: ads / ingest: data pipeline broken since 03:12:20 UTC*"),
+        ">",
+        "> > Half recovered: 10\xa0000/s.",
+        "> >",
+        "> > <sub>Now: ingest: data pipeline broken, 97\xa0% likely.</sub>",
+        ">",
+        "> > **Resolved** at 03:12:50 UTC after 30\xa0s.",
+    ]
+    plain = slack.transcript()
+    assert "[It was] [False alarm]" in plain
+    assert ":white_check_mark:" in plain
+    assert "[ads-20261121-031220.png: ads / ingest: data pipeline broken since 03:12:20 UTC]" in plain
