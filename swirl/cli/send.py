@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from swirl.cli.reach import Nobody
 from swirl.cli.topics import quiet_kafka
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["account", "seen", "send"]
 
 _CLIENT = "swirl-command"
-_TAKEN_S = 10.0
+_TAKEN_S, _ASK_S = 10.0, 3.0
 _SEEN_S = 10.0
 _LOOK_S = 0.2
 
@@ -57,25 +57,43 @@ def send(act: Act) -> None:
 
 def _to_kafka(settings: KafkaSettings, act: Act) -> None:
     quiet_kafka()
-    topic, came = Topics.of(settings).frames, threading.Event()
+    topic = Topics.of(settings).frames
+    try:
+        producer = Producer(settings, topic, _CLIENT)
+    except KafkaError as error:
+        raise Nobody(_refusal(error, settings, topic)) from None
+    try:
+        wrong = _delivered(producer, act)
+    finally:
+        producer.close(1.0)
+    if wrong is not None:
+        raise Nobody(_refusal(wrong, settings, topic))
+
+
+def _delivered(producer: Producer, act: Act) -> BaseException | None:
+    """What is wrong, None once a broker has it."""
+    came = threading.Event()
     wrong: list[BaseException | None] = []
 
     def done(error: BaseException | None) -> None:
         wrong.append(error)
         came.set()
 
-    try:
-        producer = Producer(settings, topic, _CLIENT)
+    until = time.monotonic() + _TAKEN_S
+    sent = False
+    while not sent:
         try:
             producer.send(act.pipeline.encode(), encode(act), done)
-            if not came.wait(_TAKEN_S):
-                raise Nobody(f"Kafka has not taken it within {_TAKEN_S:g} s; 'swirl doctor' says why")
-        finally:
-            producer.close(1.0)
-    except KafkaError as error:
-        raise Nobody(_refusal(error, settings, topic)) from None
-    if wrong[0] is not None:
-        raise Nobody(_refusal(wrong[0], settings, topic))
+            sent = True
+        except KafkaError:
+            # It gives up on a topic that it has not heard of yet: the brokers say whether there is none.
+            objection = producer.ask(_ASK_S)
+            if objection is not None:
+                return objection
+            if time.monotonic() >= until:
+                break
+    late: BaseException = KafkaTimeoutError(f"nothing came back within {_TAKEN_S:g} s")
+    return wrong[0] if came.wait(max(1.0, until - time.monotonic())) else late
 
 
 def _refusal(error: BaseException, settings: KafkaSettings, topic: str) -> str:
