@@ -43,7 +43,10 @@ def group() -> None:
 @click.option("--headless", is_flag=True, help="Plain lines for pipes and CI; so without a terminal.")
 @click.option("--synthetic", is_flag=True, help="Made-up tweets, even where the real ones are at hand.")
 @click.option("--kafka", is_flag=True, help="Through a real broker and worker, each a process of its own.")
-def demo(*, speed: float, seed: int, headless: bool, synthetic: bool, kafka: bool) -> None:
+@click.option(
+    "--open", "page", is_flag=True, help="Show the live page in a browser; it stays until Enter is pressed."
+)
+def demo(*, speed: float, seed: int, headless: bool, synthetic: bool, kafka: bool, page: bool) -> None:
     """Play the ads pipeline live: two faults that look alike, told apart.
 
     Ends with 0 if both were told right within three windows and a second, and nothing else was told.
@@ -55,7 +58,10 @@ def demo(*, speed: float, seed: int, headless: bool, synthetic: bool, kafka: boo
     quiet = headless or not sys.stdout.isatty()
     if kafka and speed != 1.0:
         raise click.UsageError("--kafka goes at the speed of the clock")
-    sys.exit(run(Options(speed=speed, seed=seed, headless=quiet, synthetic=synthetic, kafka=kafka)))
+    if kafka and page:
+        raise click.UsageError("--open shows the page of this process; with --kafka the worker has it")
+    options = Options(speed=speed, seed=seed, headless=quiet, synthetic=synthetic, kafka=kafka, page=page)
+    sys.exit(run(options))
 
 
 @group.command()

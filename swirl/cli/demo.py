@@ -5,8 +5,11 @@ The screen and the verdict know only the effects that any sink receives; the pip
 
 from __future__ import annotations
 
+import sys
 import tempfile
+import threading
 import time
+import webbrowser
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +30,7 @@ from swirl.settings import EmitterSettings, WatchSettings
 from swirl.sinks.console import incident_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from swirl.cli.judge import Outcome
     from swirl.clock import Clock
@@ -66,6 +69,7 @@ class Options:
         headless: plain lines instead of the screen.
         synthetic: made-up tweets even where the real ones are at hand.
         kafka: a broker, a worker and the pipeline as processes of their own, at speed 1.
+        page: show the live page in a browser.
     """
 
     speed: float = 1.0
@@ -73,6 +77,7 @@ class Options:
     headless: bool = False
     synthetic: bool = False
     kafka: bool = False
+    page: bool = False
 
     @property
     def rate(self) -> float:
@@ -239,6 +244,8 @@ def _perform(play: Play, world: World, clock: PacedClock) -> None:
         engine = LocalEngine(SETTINGS, watch, sinks=[play.scene], clock=clock, state=folder)
         engine.start()
         play.scrape, play.read_slack = lambda: scrape(engine.http), slack.transcript
+        if play.options.page:
+            _open_page(engine.page, play.say)
         # The feed asks for the frames itself, in the time that is shown, and waits until they are folded:
         # on a busy machine the whole world goes slower, and nobody is late.
         emitter = EmitterSettings(flush_seconds=4 * FLUSH_S)
@@ -265,11 +272,30 @@ def _perform(play: Play, world: World, clock: PacedClock) -> None:
                 play.live = stack.enter_context(screen(play.console))
             runner.play(planned, play.began)
             play.end()
+            if play.options.page:
+                runner.play(_until_enter(play.say), lambda _act, _ms: None)
         finally:
             ads.pipeline.close(_LAST_WORDS_S)
             engine.close(_LAST_WORDS_S)
         play.show(at_once=True)
         play.channel["in the end"] = slack.transcript()
+
+
+def _open_page(address: str, say: Callable[[str], None]) -> None:
+    """In the browser that this machine prefers; where there is none, the address will do."""
+    say(f"The page: {address}")
+    webbrowser.open(address)
+
+
+def _until_enter(say: Callable[[str], None]) -> Iterator[Act]:
+    """All goes on as it is, second by second: a pipeline that fell silent would be told as one that is."""
+    from swirl_pipelines.ads.runner import Act
+
+    say("The page stays until you press Enter.")
+    pressed = threading.Thread(target=sys.stdin.readline, daemon=True)
+    pressed.start()
+    while pressed.is_alive():
+        yield Act(HEALTHY, 1.0, lambda: None)
 
 
 def screen(console: Console) -> Live:

@@ -204,7 +204,7 @@ def _bot(settings: WatchSettings) -> Iterator[Finding]:
         from slack_sdk.errors import SlackClientError
     except ImportError:
         raise MissingExtraError("slack-sdk", "watch") from None
-    from swirl.sinks.slack import ADVICE
+    from swirl.sinks.slack_client import ADVICE
 
     client = WebClient(token=settings.slack_token, base_url=settings.slack_url, timeout=5, retry_handlers=[])
     try:
