@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 
 import swirl
@@ -14,6 +17,7 @@ from swirl.sdk.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "frame.md").read_text(encoding="utf-8")
 IDENT = "ads-eu-20261121-031220"
 
 
@@ -110,3 +114,15 @@ def test_planned_work_of_no_pipeline_is_refused() -> None:
 )
 def test_an_identity_tells_its_pipeline(ident: str, pipeline: str) -> None:
     assert incident_pipeline(ident) == pipeline
+
+
+def test_the_page_on_the_format_has_every_act_and_every_field_and_its_example_is_one() -> None:
+    section = PAGE.partition("## Act\n")[2].partition("\n## ")[0]
+    first = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(named) == sorted(
+        [*("t", *Act.__struct_encode_fields__), *get_args(get_type_hints(Act)["act"])]
+    )
+    example = section.partition("```json\n")[2].partition("\n```")[0]
+    act = decode(msgspec.msgpack.encode(msgspec.json.decode(example)))
+    assert act == Act("ads", "snooze", IDENT.replace("-eu", ""), "kim", for_ms=3_600_000)
