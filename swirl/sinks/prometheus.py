@@ -178,6 +178,8 @@ class PrometheusSink(Collector):
             What :class:`swirl.sinks.outlet.Outlet` calls with an effect, and whether it was delivered.
         """
 
+        self._delays.begin(sink)
+
         def settle(effect: Effect, delivered: bool) -> None:  # noqa: FBT001 - as outlets call it
             if delivered and isinstance(effect, IncidentChanged):
                 since_ms = _moment(effect)

@@ -35,6 +35,12 @@ class Durations:
         self._sums: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    def begin(self, of: str = "") -> None:
+        """Show zeros until there is something: what begins above zero is no increase to Prometheus."""
+        with self._lock:
+            self._counts.setdefault(of, self._none())
+            self._sums.setdefault(of, 0.0)
+
     def observe(self, seconds: float, of: str = "") -> None:
         """Something took so long; what is negative took no time, and what is no number is left out."""
         if not isfinite(seconds):

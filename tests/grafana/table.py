@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ __all__ = ["PAGE", "asked", "begin_of_row", "cell", "main"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "dashboards.md"
 _SHOWN = 3
+_HIDDEN = {"job", "metric", "quantile", "__name__"}
 _BEGINS = "<!-- written by python -m tests.grafana.table from here on -->"
 
 
@@ -35,22 +37,20 @@ def begin_of_row(each: build.Asked) -> str:
     return f"| {each.panel} | {_safe(each.name)} | `{_safe(each.expr)}` |"
 
 
-def cell(found: Result, name: str) -> str:
+def cell(found: Result, each: build.Asked) -> str:
     """The values of an answer, the largest first, each with what its line is called."""
     largest = sorted(found, key=lambda sample: -sample[1])[:_SHOWN]
-    told = [f"{_called(dict(labels), name)} {_rounded(value)}".strip() for labels, value in largest]
+    told = [f"{_called(dict(labels), each)} {_rounded(value)}".strip() for labels, value in largest]
     more = f"; {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return _safe("; ".join(told) + more) or "–"
 
 
-def _called(labels: dict[str, str], name: str) -> str:
+def _called(labels: dict[str, str], each: build.Asked) -> str:
     if "instance" in labels:
         labels["instance"] = "worker"
-    named = re.findall(r"\{\{(\w+)\}\}", name)
-    kept = [
-        labels.get(label, "")
-        for label in named or sorted(labels.keys() - {"job", "metric", "pipeline", "quantile", "__name__"})
-    ]
+    named = re.findall(r"\{\{(\w+)\}\}", each.name)
+    hidden = _HIDDEN | ({"pipeline"} if "$pipeline" in each.expr else set())
+    kept = [labels.get(label, "") for label in named or sorted(labels.keys() - hidden)]
     return " ".join(filter(None, kept))
 
 
@@ -58,8 +58,8 @@ def _rounded(value: float) -> str:
     if value != value:  # noqa: PLR0124 - NaN
         return "NaN"
     size = abs(value)
-    if size >= 1e9:
-        return f"{value:.6g}"
+    if size >= 1e12:
+        return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M} UTC"
     return f"{value:,.0f}".replace(",", " ") if size >= 1000 else f"{value:.3g}"
 
 
@@ -76,9 +76,7 @@ def _table(played: Played) -> Iterator[str]:
             yield f"\n## {board}\n"
             yield f"| panel | line | expression | {' | '.join(names)} |"
             yield f"|---|---|---|{'---|' * len(names)}"
-        found = [
-            cell(played.prometheus.query(runnable(each.expr), played.at[name]), each.name) for name in names
-        ]
+        found = [cell(played.prometheus.query(runnable(each.expr), played.at[name]), each) for name in names]
         yield f"{begin_of_row(each)} {' | '.join(found)} |"
 
 

@@ -84,6 +84,7 @@ def test_thousands_of_incidents_are_counted_in_bounded_memory() -> None:
 def test_the_delay_is_measured_from_the_window_that_opened_or_ended_an_incident() -> None:
     exporter = Exporter()
     settled = exporter.sink.settled("slack")  # at START + 7.5 s
+    assert exporter.value("swirl_notification_delay_seconds_count", sink="slack") == 0
     settled(changed(DATA), True)
     settled(changed(DATA, "resolved", resolved_ms=START + 7000), True)
     settled(changed(DATA), False)
