@@ -54,8 +54,9 @@ class Retries(NamedTuple):
     Attributes:
         first: seconds before the second attempt; doubled after each further one.
         longest: seconds, the largest pause.
-        attempts: after so many an effect is given up.
+        attempts: after so many an effect that is for people is given up.
         age: seconds after which an effect is given up when its next attempt fails.
+        others: after so many attempts any other effect is given up: the next one says more than it did.
         patience: seconds after which a step that waits is replaced by a newer one of its incident.
     """
 
@@ -63,6 +64,7 @@ class Retries(NamedTuple):
     longest: float = 60.0
     attempts: int = 10_000
     age: float = 86_400.0
+    others: int = 20
     patience: float = 10.0
 
     def pause(self, attempt: int) -> float:
@@ -217,7 +219,7 @@ class Backlog:
         assert self._trying is not None
         key, lane = self._trying, self._lanes[self._trying]
         lane.attempt += 1
-        late = lane.attempt >= self._retries.attempts or now - lane.steps[0][1] >= self._retries.age
+        late = lane.attempt >= self._most(effect) or now - lane.steps[0][1] >= self._retries.age
         if late or getattr(error, "permanent", False):
             self._failed += self._let_go() + 1
             self._seen.pop(effect.identity, None)
@@ -274,6 +276,10 @@ class Backlog:
     def _current(self) -> Effect:
         assert self._trying is not None
         return self._lanes[self._trying].steps[0][2]
+
+    def _most(self, effect: Effect) -> int:
+        most, others = self._retries.attempts, self._retries.others
+        return most if isinstance(effect, IncidentChanged | MuteChanged) else min(most, others)
 
     def _turn(self, key: tuple[str, str]) -> int:
         return self._lanes[key].steps[0][0]

@@ -52,6 +52,7 @@ def route(
     told: set[str] = set()
 
     async def acts(request: Request) -> Response:
+        """Hear one request."""
         body = await _bounded(request)
         if body is None:
             return PlainTextResponse("too large\n", 413)

@@ -669,3 +669,18 @@ def test_last_words_need_not_keep_the_pace_but_nobody_is_woken() -> None:
     assert sink.taken == []
     assert not outlet.close(0.5)
     assert sink.taken == [incident(2).identity]
+
+
+def test_a_window_that_is_never_taken_is_given_up_long_before_an_incident_is() -> None:
+    backlog, now = Backlog(), 0.0
+    backlog.offer(window(), now)
+    backlog.offer(incident(1), now)
+    while backlog.counts.pending == 2:
+        found = backlog.take(now)
+        if isinstance(found, float):
+            now += found
+        else:
+            backlog.stumbled(OSError("away"), now)
+    assert backlog.waiting == (incident(1),)
+    assert backlog.counts.failed == 1
+    assert now < 3600.0

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from slack_sdk import WebClient
 
 from swirl.effect import Evidence, Incident, IncidentChanged, Mute, MuteChanged
@@ -546,3 +548,53 @@ def carry_on(backlog: Backlog, bot: SlackBot, now: Time, until: float) -> None:
                 backlog.stumbled(error, now())
             else:
                 backlog.succeeded()
+
+
+LIFE = (
+    step("opened"),
+    step("updated", 1, "Worse."),
+    step("acknowledged", 2, **ACK),
+    step("resolved", 3, **ACK, **ENDED),
+    step("reopened", 4, "It came back.", reopened=1),
+    step("resolved", 5, reopened=1, **ENDED),
+    step("judged", 6, reopened=1, judged="confirmed", **ENDED),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["well", "away", "lost", "refused"]), st.booleans(), st.floats(0, 30)),
+        min_size=len(LIFE),
+        max_size=len(LIFE),
+    )
+)
+def test_whatever_goes_wrong_there_is_one_thread_that_ends_true_and_says_nothing_twice(
+    faults: list[tuple[str, bool, float]],
+) -> None:
+    """Answers are lost, Slack is away, workers change and know nothing but what waits."""
+    now = Time(START / 1000)
+    with SlackStandIn(pace=1.0, clock=now) as slack:
+        bot, backlog = worker(slack, clock=now), Backlog()
+        for change, (fault, moves, pause) in zip(LIFE, faults, strict=True):
+            slack.heal()
+            if fault == "away":
+                slack.fail_next(100, status=503)
+            elif fault == "refused":
+                slack.fail_next(status=429, retry_after=3)
+            elif fault == "lost":
+                slack.lose_answers()
+            backlog.offer(change, now())
+            carry_on(backlog, bot, now, until=now() + pause)
+            if moves:
+                waiting, bot, backlog = backlog.waiting, worker(slack, clock=now), Backlog()
+                for left in waiting:
+                    bot.doubt(left.identity)
+                    backlog.offer(left, now())
+        slack.heal()
+        carry_on(backlog, bot, now, until=now() + 600)
+        assert backlog.counts.pending == 0
+        (thread,) = slack.threads.values()
+        replies = [m.payload["metadata"]["event_payload"]["identity"] for m in thread[1:]]
+        assert len(replies) == len(set(replies))
+        assert "It was a true alarm." in words(thread[0].payload)
