@@ -177,7 +177,6 @@ class PrometheusSink(Collector):
         Returns:
             What :class:`swirl.sinks.outlet.Outlet` calls with an effect, and whether it was delivered.
         """
-
         self._delays.begin(sink)
 
         def settle(effect: Effect, delivered: bool) -> None:  # noqa: FBT001 - as outlets call it
