@@ -12,6 +12,8 @@ import pytest
 from swirl.effect import Health, IncidentChanged, Mute, MuteChanged, SeriesKey, State
 from swirl.frame import Definition, StageDefinition
 from swirl.settings import KafkaSettings, WatchSettings
+from swirl.web.page.layout import lay_out
+from swirl.web.page.ribbons import Flow, chart_map
 from tests.sinks.scene import DATA, DEPLOYMENT, SERIES, START, changed, window
 from tests.web.site import Site
 
@@ -300,3 +302,38 @@ def test_numbers_that_are_not_numbers_leave_a_gap_and_no_error(site: Site) -> No
     columns[:] = np.inf
     site.tell(window(1, numbers=columns.tobytes()))
     assert "inf" not in words(read(site)).lower().replace("information", "")
+
+
+def test_a_ribbon_that_passes_a_layer_by_has_a_lane_of_its_own() -> None:
+    stages = (
+        StageDefinition("a"),
+        StageDefinition("b", after=("a",)),
+        StageDefinition("c", after=("b",)),
+        StageDefinition("d", after=("a", "c")),
+    )
+    layout = lay_out(Definition(stages))
+    assert layout.layers == (("a",), ("b",), ("c",), ("d",))
+    assert not layout.chain
+    drawn = chart_map(layout, dict.fromkeys("abcd", Flow(10.0, 10.0, 10.0, 10.0)))
+    boxes = {node.stage: node.y for node in drawn.nodes}
+    assert boxes["a"] == boxes["d"]
+    assert boxes["b"] == boxes["c"] != boxes["a"]
+    (past,) = [path for path, end in drawn.arrows if end == "d" and path.count("C") == 10]
+    assert {float(y) for y in re.findall(r",([\d.]+)", past)} - {boxes["b"] + drawn.box[1] / 2}
+
+
+def test_a_cycle_of_two_versions_graphs_is_drawn_all_the_same() -> None:
+    layout = lay_out(Definition((StageDefinition("a", after=("b",)), StageDefinition("b", after=("a",)))))
+    assert sorted(layout.stages) == ["a", "b"]
+    assert len(layout.arrows) == 1
+
+
+def test_what_is_over_is_drawn_as_over(site: Site) -> None:
+    broken(site)
+    site.tell(*(window(index) for index in range(1, 20)))
+    site.tell(changed(DATA, "resolved", resolved_ms=START + 10_000, ending="calm"))
+    html = read(site, f"/incidents/{DATA.id}")
+    assert 'class="c root over"' in html
+    assert "◆ 10/s" not in html
+    width = float(re.findall(r'<rect class="f" x="[\d.]+%" y="0" width="([\d.]+)%"', html)[0])
+    assert width == pytest.approx(100 * 10 / 40, abs=0.1)

@@ -52,7 +52,8 @@ class Chart(NamedTuple):
         role: ``"root"``, ``"follows"`` or ``""``.
         line, hot, dots, band: paths; ``hot`` is the line since the fault, ``dots`` are anomalous points.
         rows, columns: labels of the axes.
-        fault: where it began, None for nowhere in view.
+        fault: where it began, None for nowhere in view; ``lasts``: how far it goes on.
+        over: the incident has ended.
         deployments: that are in view.
         now: the value, where the line ends.
         limits: in words, where the band leaves room for them; None without limits.
@@ -71,6 +72,8 @@ class Chart(NamedTuple):
     rows: tuple[Label, ...]
     columns: tuple[Label, ...]
     fault: float | None
+    lasts: float
+    over: bool
     deployments: tuple[Label, ...]
     now: Label
     limits: Label | None
@@ -122,6 +125,7 @@ def draw(
     *,
     role: str = "",
     fault_ms: int = 0,
+    until_ms: int = 0,
     deployments: Sequence[Deployment] = (),
     judged: bool = True,
 ) -> Chart:
@@ -131,6 +135,7 @@ def draw(
         track: the series; at least one window.
         role: in the incident.
         fault_ms: when the incident began, 0 for none.
+        until_ms: when it ended, 0 for not yet.
         deployments: of all stages.
         judged: its limits are shown.
     """
@@ -140,7 +145,10 @@ def draw(
     axis = _Axis(track, high)
     down = axis.place(track.value)
     since = (fault_ms - start) / (end - start) * 100.0 if start < fault_ms < end else None
+    until = min(end, until_ms or end)
     split = int(np.searchsorted(track.start_ms, fault_ms)) if role and fault_ms else len(down)
+    back = max(split, int(np.searchsorted(track.start_ms, until)))
+    hot = slice(max(0, split - 1), back)
     outside = np.isin(track.state, _OUT) & (np.arange(len(down)) >= split)
     last = _last(track.value)
     low, high = telling_limits(track.key, low, high)
@@ -151,8 +159,9 @@ def draw(
         name=name_of(track.key),
         unit=unit_of(track.key),
         role=role,
-        line=_path(across[: split + 1], down[: split + 1]),
-        hot=_path(across[max(0, split - 1) :], down[max(0, split - 1) :]) if split < len(down) else "",
+        line=_path(across[:split], down[:split])
+        + _path(across[max(0, back - 1) :], down[max(0, back - 1) :]),
+        hot=_path(across[hot], down[hot]) if split < len(down) else "",
         dots="".join(f"M{x:.1f},{y:.1f}h0" for x, y in zip(across[outside], down[outside], strict=True)),
         band=_band(track, axis, across) if judged else "",
         rows=tuple(
@@ -160,6 +169,8 @@ def draw(
         ),
         columns=_times(start, end),
         fault=None if since is None else round(since, 2),
+        lasts=round((until - max(start, fault_ms)) / (end - start) * 100.0, 2),
+        over=bool(until_ms),
         deployments=tuple(
             Label(round(100.0 * (d.since_ms - start) / (end - start), 2), d.version)
             for d in deployments

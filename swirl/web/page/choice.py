@@ -20,6 +20,10 @@ _SHOWN_BESIDE = frozenset({"invalid", "errors", "out", "count"})
 """Rates that have the limits of another series."""
 
 
+_PAIRS = (("invalid", "invalid_ratio"), ("errors", "error_ratio"))
+_PAIRED = frozenset(metric for pair in _PAIRS for metric in pair)
+
+
 def is_judged(point: SeriesPoint) -> bool:
     """Whether the series has limits of its own, or will have."""
     metric = point.key.metric
@@ -46,19 +50,19 @@ def roles(incident: Incident | None, points: Sequence[SeriesPoint]) -> dict[Seri
         for key, piece in said.items()
         if piece.root or piece.usual != piece.now
     }
-    if incident.state == "open":
-        for point in points:
-            if point.state in (State.ANOMALY, State.HELD):
-                of_root = point.key.stage == incident.stage and point.key.metric in _metrics(incident)
-                found.setdefault(point.key, "root" if of_root else "follows")
+    shown = _metrics(incident)
+    for point in points:
+        out = incident.state == "open" and point.state in (State.ANOMALY, State.HELD)
+        of_root = point.key.stage == incident.stage and point.key.metric in shown
+        if out or (of_root and point.key.metric in _PAIRED):
+            found.setdefault(point.key, "root" if of_root else "follows")
     return found
 
 
 def _metrics(incident: Incident) -> set[str]:
     """What the root shows: a rate or the ratio behind it, it is the same."""
     shown = {e.metric for e in incident.evidence if e.root}
-    pairs = (("invalid", "invalid_ratio"), ("errors", "error_ratio"))
-    return shown | {metric for pair in pairs if shown & set(pair) for metric in pair}
+    return shown | {metric for pair in _PAIRS if shown & set(pair) for metric in pair}
 
 
 def chosen(layout: Layout, points: Sequence[SeriesPoint], telling: dict[SeriesKey, str]) -> list[SeriesKey]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -106,30 +107,68 @@ class Map(NamedTuple):
 
 
 def chart_map(layout: Layout, flows: Mapping[str, Flow]) -> Map:
-    """Stages as boxes, layer after layer; between them ribbons that share the width of what arrives."""
-    lanes = max((len(layer) for layer in layout.layers), default=1)
-    height, width = lanes * _LANE, (len(layout.layers) - 1) * _LAYER + _BOX
-    place: dict[str, tuple[float, float]] = {}
-    for column, layer in enumerate(layout.layers):
-        first = (height - len(layer) * _LANE) / 2
-        for row, stage in enumerate(layer):
-            place[stage] = (column * _LAYER, first + row * _LANE + (_LANE - _TALL) / 2)
+    """Stages as boxes, layer after layer; between them ribbons that share the width of what arrives.
+
+    A ribbon that passes a layer by has a lane of its own there, so it never runs behind a box.
+    """
+    lanes = _lanes(layout)
+    height = max((len(lane) for lane in lanes), default=1) * _LANE
+    width = (len(lanes) - 1) * _LAYER + _BOX
+    place: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for column, lane in enumerate(lanes):
+        first = (height - len(lane) * _LANE) / 2
+        for row, item in enumerate(lane):
+            at = (column * _LAYER, first + row * _LANE + (_LANE - _TALL) / 2)
+            place.setdefault(item, []).append(at)
     most = max((flow.arrive for flow in flows.values()), default=0.0)
     scale = (_TALL - 8) / most if most > 0 else 0.0
     arrows = []
-    for parent, stage in layout.arrows:
+    for arrow in layout.arrows:
+        parent, stage = arrow
         arrive = flows[stage].arrive if stage in flows else 0.0
         wide = max(arrive / len(layout.parents[stage]) * scale, _THIN)
-        arrows.append((_between(place[parent], place[stage], wide), stage))
-    nodes = tuple(Node(stage, *place[stage]) for stage in layout.stages)
+        way = [*place[parent,], *place.get(arrow, []), *place[stage,]]
+        arrows.append((_along(way, wide), stage))
+    nodes = tuple(Node(stage, *place[stage,][0]) for stage in layout.stages)
     return Map(width, height, nodes, tuple(arrows))
 
 
-def _between(start: tuple[float, float], end: tuple[float, float], wide: float) -> str:
-    x0, x1 = start[0] + _BOX, end[0]
-    y0, y1 = start[1] + (_TALL - wide) / 2, end[1] + (_TALL - wide) / 2
-    middle = (x0 + x1) / 2
-    return (
-        f"M{x0:g},{y0:.1f}C{middle:g},{y0:.1f} {middle:g},{y1:.1f} {x1:g},{y1:.1f}V{y1 + wide:.1f}"
-        f"C{middle:g},{y1 + wide:.1f} {middle:g},{y0 + wide:.1f} {x0:g},{y0 + wide:.1f}Z"
-    )
+def _lanes(layout: Layout) -> list[list[tuple[str, ...]]]:
+    """What stands in each layer, from above: stages, and arrows that pass by."""
+    layer_of = {stage: number for number, layer in enumerate(layout.layers) for stage in layer}
+    found: list[list[tuple[str, ...]]] = []
+    above: dict[tuple[str, ...], float] = {}
+    for number, layer in enumerate(layout.layers):
+        items: dict[tuple[str, ...], float] = {}
+        for stage in layer:
+            parents = [above[parent, stage] for parent in layout.parents[stage]]
+            items[stage,] = sum(parents) / len(parents) if parents else 0.0
+        for parent, stage in layout.arrows:
+            if layer_of[parent] < number < layer_of[stage]:
+                items[parent, stage] = above[parent, stage]
+        found.append(sorted(items, key=lambda item: items[item]))
+        middle = (len(items) - 1) / 2
+        lane = {item: row - middle for row, item in enumerate(found[-1])}
+        for parent, stage in layout.arrows:
+            if layer_of[parent] <= number < layer_of[stage]:
+                above[parent, stage] = lane[(parent,) if layer_of[parent] == number else (parent, stage)]
+    return found
+
+
+def _along(way: list[tuple[float, float]], wide: float) -> str:
+    """A band through places: from the right of the first box to the left of the last one."""
+    points: list[tuple[float, float]] = []
+    for x, y in way:
+        middle = y + (_TALL - wide) / 2
+        points += [(x, middle), (x + _BOX, middle)]
+    points = points[1:-1]
+    there = f"M{points[0][0]:g},{points[0][1]:.1f}" + _curve(points, 0.0)
+    return f"{there}V{points[-1][1] + wide:.1f}{_curve(points[::-1], wide)}Z"
+
+
+def _curve(points: list[tuple[float, float]], down: float) -> str:
+    told = ""
+    for (x0, y0), (x1, y1) in pairwise(points):
+        middle = (x0 + x1) / 2
+        told += f"C{middle:g},{y0 + down:.1f} {middle:g},{y1 + down:.1f} {x1:g},{y1 + down:.1f}"
+    return told

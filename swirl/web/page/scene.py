@@ -143,7 +143,14 @@ def charts_of(
     marks = deployments(view)
     judged = any(state not in (State.UNMEASURED, State.LEARNING) for state in view.windows[-1].states)
     return [
-        draw(track, role=telling.get(track.key, ""), fault_ms=onset, deployments=marks, judged=judged)
+        draw(
+            track,
+            role=telling.get(track.key, ""),
+            fault_ms=onset,
+            until_ms=incident.resolved_ms if incident is not None else 0,
+            deployments=marks,
+            judged=judged,
+        )
         for track in map(_whole(view), view.tracks(keys, most))
     ]
 
