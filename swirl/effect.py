@@ -326,7 +326,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
             ``"left"`` (the pipeline runs at other times now); ``""`` while it is open.
         ended_by: the person who said so, ``""`` for nobody; ``why``: in their words.
         judged: what a person said of it: ``"confirmed"``, ``"false_alarm"``, or ``""``.
-        muted: there is planned work: it is followed, but nobody is told of it for the time being.
+        muted: there is planned work: it is followed, but nobody is told of this step. What people know of
+            ends for them all the same, and so it is not muted then.
     """
 
     id: str
@@ -378,7 +379,7 @@ class IncidentChanged(msgspec.Struct, frozen=True, tag="incident"):
 
     ``"opened"``, ``"updated"`` (worse, wider, new evidence), ``"acknowledged"``, ``"snoozed"``, ``"woken"``
     (the snooze is over), ``"reopened"`` (it came back soon after its end), ``"resolved"``, ``"judged"`` (a
-    person says of a resolved one whether it was true).
+    person says whether it was true, mostly of a resolved one).
     """
 
     transition: Literal[

@@ -17,7 +17,7 @@ from swirl.incident.state import Move
 
 if TYPE_CHECKING:
     from swirl.effect import Incident, Told
-    from swirl.frame import Act
+    from swirl.frame import Act, Definition
     from swirl.incident.case import Case, Present
     from swirl.incident.state import State
 
@@ -25,18 +25,23 @@ __all__ = ["bounded_act", "due_ms", "pass_time", "plan", "take"]
 
 _WHO = 80
 _WHY = 500
-_NAME = 200
 _MOVES = 20
 
 
-def bounded_act(act: Act) -> Act:
-    """What was said, with texts that may be shown: anybody who reaches the log may write one."""
+def bounded_act(act: Act, definition: Definition | None) -> Act:
+    """What was said, with texts that may be shown: anybody who reaches the log may write one.
+
+    Args:
+        act: as it came.
+        definition: of the pipeline; its stages are known by names as they are.
+    """
+    known = definition is not None and any(act.stage == stage.name for stage in definition.stages)
     return msgspec.structs.replace(
         act,
         who=bounded(act.who, _WHO),
         why=bounded(act.why, _WHY),
         cause=bounded(act.cause, _WHO),
-        stage=act.stage[:_NAME] if act.act in ("mute", "unmute") else bounded(act.stage, _WHO),
+        stage=act.stage if known else bounded(act.stage, _WHO),
     )
 
 

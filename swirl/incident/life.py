@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from swirl.effect import Incident
-from swirl.incident import acts, learning, numbers, reopening
+from swirl.incident import acts, learning
 from swirl.incident.beyond import as_said, beyond_diagnosis
 from swirl.incident.case import (
     EMITTERS,
@@ -21,27 +20,25 @@ from swirl.incident.case import (
     joined,
     mark,
     missing_emitters,
-    note_worst,
     take_in,
 )
 from swirl.incident.causes import UNKNOWN, words_of
 from swirl.incident.following import ADOPTED_WINDOWS, BENIGN, Following
-from swirl.incident.journal import Ending, Step, end, judged, write
+from swirl.incident.journal import Ending, Step, end
 from swirl.incident.onset import locate, residual_key
-from swirl.incident.reasoning import NAMING_WINDOWS, Reasoner, parts_of, severity_of
-from swirl.incident.replies import back
-from swirl.incident.segments import narrow, seen_in
+from swirl.incident.opening import open_case
+from swirl.incident.reasoning import Reasoner
+from swirl.incident.segments import seen_in
 from swirl.incident.state import Move, State, resumed
 from swirl.segments import segment_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from swirl.effect import IncidentChanged, Mute, SeriesKey
+    from swirl.effect import Incident, Mute, SeriesKey
     from swirl.frame import Act, Verdict
     from swirl.history import History, WindowCounts
     from swirl.incident.diagnose import Diagnosis
-    from swirl.incident.text import Told
     from swirl.settings import MonitorSettings
 
 __all__ = ["Anomaly", "Incidents", "Step"]
@@ -192,9 +189,9 @@ class Incidents:
             if told.cause == words_of(UNKNOWN) and case.said:
                 told = as_said(case.said, diagnosis)
             yield
-            return self._open(case, present, told, diagnosis)
+            return open_case(self._reasoner, case, present, told, diagnosis)
         if case.said:
-            return self._open(case, present, as_said(case.said, diagnosis), diagnosis)
+            return open_case(self._reasoner, case, present, as_said(case.said, diagnosis), diagnosis)
         if case.seen < SUSPECT_WINDOWS:
             return Step([])
         traffic = diagnosis.benign - diagnosis.chance >= BENIGN
@@ -203,7 +200,7 @@ class Incidents:
         loud = [k for k in loud if not (traffic and k.metric == "latency_p95")]
         unseen = [k for k in loud if residual_key(k) not in whole.z]
         if unseen:
-            return self._open(case, present, beyond_diagnosis(unseen[0], diagnosis), diagnosis)
+            return open_case(self._reasoner, case, present, beyond_diagnosis(unseen[0], diagnosis), diagnosis)
         return self._dismiss(case, present, diagnosis)
 
     def _dismiss(self, case: Case, present: Present, diagnosis: Diagnosis) -> Step:
@@ -228,61 +225,6 @@ class Incidents:
         self._state.case = case.excused
         return Step([], release=frozenset(case.held), adopt=adopt, chance=chance)
 
-    def _open(self, case: Case, present: Present, told: Told, diagnosis: Diagnosis) -> Step:
-        case.phase, case.calm = "open", 0
-        case.loud_end_ms = case.told_ms = present.end_ms
-        stated = any(told.cause == cause for cause, _ in case.said.values())
-        known = told.cause != words_of(UNKNOWN) and not stated
-        case.settled = known or stated or case.seen >= NAMING_WINDOWS
-        case.cause = diagnosis.cause if known else UNKNOWN
-        case.segment = diagnosis.segment
-        case.covered = sorted(told.covered)
-        now = {
-            "windows": present.age(case),
-            "preliminary": not case.settled,
-            "severity": severity_of(case.cause, diagnosis),
-            **parts_of(told, present),
-        }
-        found = reopening.back_from(self._state, case, told)
-        if found is not None:
-            reopening.resume(self._state, *found, case, present)
-            step = self._reopen(case, found[1], now)
-        else:
-            case.cost.begin(present.history, case.onset_ms)
-            step = self._begin_telling(case, present, now)
-        if not step.incident.judged:
-            learning.remember(self._state, step.incident.id, case.cause)
-        note_worst(case, narrow(present, case))
-        return Step([step], verdict=judged(self._state, present, step.incident))
-
-    def _begin_telling(self, case: Case, present: Present, now: dict[str, Any]) -> IncidentChanged:
-        incident = Incident(
-            id=f"{self._pipeline}-{numbers.stamp(case.onset_ms)}",
-            pipeline=self._pipeline,
-            state="open",
-            revision=0,
-            onset_ms=case.onset_ms,
-            opened_ms=present.end_ms,
-            window_ms=present.history.window_ms,
-            **now,
-        )
-        return write(self._state, case, "opened", incident)
-
-    def _reopen(self, case: Case, past: Incident, now: dict[str, Any]) -> IncidentChanged:
-        incident = msgspec.structs.replace(
-            past,
-            state="open",
-            resolved_ms=0,
-            cost="",
-            ending="",
-            ended_by="",
-            why="",
-            reopened=past.reopened + 1,
-            **now,
-        )
-        reply = back(incident.sentence, case.onset_ms - past.resolved_ms)
-        return write(self._state, case, "reopened", incident, reply)
-
     # -- what people say, and time that passes
 
     def act(self, act: Act, log_ms: int, history: History, lengths: tuple[int, int] = (0, 0)) -> Step:
@@ -294,7 +236,7 @@ class Incidents:
             history: of the windows so far.
             lengths: of the last window and of one as usual, as for :meth:`step`.
         """
-        act, present = acts.bounded_act(act), _last(history, lengths)
+        act, present = acts.bounded_act(act, history.definition), _last(history, lengths)
         if act.act in ("mute", "unmute"):
             return Step(acts.plan(self._state, self._pipeline, act, log_ms, present))
         if present is None:

@@ -12,7 +12,7 @@ from swirl.incident.learning import cause_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swirl.effect import Evidence
+    from swirl.effect import Evidence, Incident
     from swirl.frame import Act
 
 __all__ = ["MUTED_NO_MORE", "acted", "back", "bounded", "figures", "quiet_until", "woken"]
@@ -98,8 +98,8 @@ def woken(lines: Sequence[Evidence], calm_ms: int) -> str:
     return f"The snooze is over, and this is still there: {figures(lines)}."
 
 
-def back(sentence: str, after_ms: int) -> str:
-    """It was over, and is there again."""
-    if after_ms <= 0:
-        return f"It was not over: {sentence}"
-    return f"It is back after {numbers.duration(after_ms)}: {sentence}"
+def back(past: Incident, now: Incident, since_ms: int) -> str:
+    """It was over, and is there again since then, perhaps with another cause."""
+    after_ms = since_ms - past.resolved_ms
+    how = f"It is back after {numbers.duration(after_ms)}" if after_ms > 0 else "It was not over"
+    return f"{how}{'' if now.title == past.title else f', now as {now.title}'}: {now.sentence}"

@@ -20,7 +20,6 @@ from tests.incident.acts import (
 
 ALARMS = (INVALID, POSITIVE, CLICKS)
 CALM = SETTINGS.calm_windows
-LATENCY = SeriesKey("ingest", "latency_p50")
 
 
 def resolved(seed: int = 1) -> Ads:
@@ -109,6 +108,16 @@ def test_what_was_confirmed_and_comes_back_stays_confirmed() -> None:
     assert ads.transitions()[-2:] == ["judged", "reopened"]
     assert (ads.last.judged, ads.last.revision) == ("confirmed", 3)
     assert ads.say("confirm") == []
+
+
+def test_what_comes_back_at_the_same_stage_with_another_cause_says_so() -> None:
+    ads = resolved()
+    ads.pass_by(3)
+    ads.second(Second(factor=0.02), (SeriesKey("ingest", "records"),))
+    assert ads.transitions()[-1] == "reopened"
+    assert ads.last.cause == "source outage"
+    reply = ads.changes[-1].reply
+    assert reply == f"It is back after 11 s, now as ingest: source outage: {ads.last.sentence}"
 
 
 def test_who_is_on_it_is_still_on_it_when_it_comes_back() -> None:
