@@ -337,3 +337,12 @@ def test_what_is_over_is_drawn_as_over(site: Site) -> None:
     assert "◆ 10/s" not in html
     width = float(re.findall(r'<rect class="f" x="[\d.]+%" y="0" width="([\d.]+)%"', html)[0])
     assert width == pytest.approx(100 * 10 / 40, abs=0.1)
+
+
+def test_where_no_cause_is_likely_enough_the_page_says_so_rather_than_a_share(site: Site) -> None:
+    broken(site)
+    site.tell(changed(DATA, "updated", cause="cause unknown", posterior=0.0))
+    told = words(read(site))
+    assert "no cause is likely enough" in told
+    assert "under 1 % likely" not in told
+    assert "◆ cause unknown" not in told

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from swirl.incident.causes import UNKNOWN, words_of
 from swirl.incident.numbers import clock as time_of_day
 from swirl.sinks.wording import (
-    changes,
     duration,
     follow,
     likely,
@@ -283,7 +283,7 @@ def _environment() -> Environment:
     )
     made.globals.update(
         address=address,
-        changes=changes,
+        causes_known=lambda incident: incident.cause != words_of(UNKNOWN),
         end_of=end_of,
         follow=follow,
         reasons=reasons,

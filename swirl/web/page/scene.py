@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from swirl.effect import SeriesKey, State
+from swirl.incident.causes import UNKNOWN, words_of
 from swirl.sinks.wording import RULED_OUT, likely, probability
 from swirl.web.page.chart import Chart, Deployment, draw
 from swirl.web.page.choice import chosen, is_judged, roles, told_by
@@ -248,9 +249,9 @@ def causes(incident: Incident) -> list[Cause]:
     """The cause that is told, then its rivals."""
     many = "" if incident.windows == 1 else "s"
     basis = f"{incident.windows} window{many} of evidence; {likely(incident.posterior)}."
-    rows = [
-        Cause(incident.cause, incident.posterior, probability(incident.posterior), typeset(basis), "told")
-    ]
+    told = Cause(incident.cause, incident.posterior, probability(incident.posterior), typeset(basis), "told")
+    # That it is unknown is told where none of the others is likely enough; it has no share of its own.
+    rows = [] if incident.cause == words_of(UNKNOWN) else [told]
     for rival in incident.rivals:
         where = f"{rival.cause} at {rival.stage}" if rival.stage else rival.cause
         verdict = "ruled out" if rival.posterior < RULED_OUT else "possible"
