@@ -132,9 +132,11 @@ def test_values_carry_the_units_of_the_face() -> None:
     assert [number(*pair) for pair in told] == ["20 100/s", "0.0004", "12 ms", "0.3"]
     assert number("records", math.nan) == "–"
     assert unit_of("count") == "rate"
-    assert usual_of("latency_p95", 0.009, 0.017) == "usual 9.0–17 ms"
-    assert usual_of("latency_p95", 0.0009, 0.017) == "usual 900 us–17 ms"
-    assert usual_of("records", 5.0, math.nan) == "usual from 5/s"
+    assert usual_of("latency_p95", 0.009, 0.017, 0.012) == "usual 9.0–17 ms"
+    assert usual_of("latency_p95", 0.0009, 0.0017, 0.0012) == "usual 900 us–1.7 ms"
+    assert usual_of("records", 5.0, math.nan, math.nan) == "alarm below 5"
+    assert usual_of("records", 1.0, 400.0, 4.0) == "usual 4/s, alarm above 400"
+    assert usual_of("ratio", 0.5, 2.0, 1.0) == "usual 0.50–2.00"
 
 
 def test_ratios_run_from_0_to_1_and_rates_from_0() -> None:

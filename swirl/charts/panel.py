@@ -222,11 +222,11 @@ class Panel:
             self.c.points(self.ends[chosen], values[chosen], shade)
 
     def _usual(self) -> None:
-        said = usual_of(self.track.key.metric, self.band.low, self.band.high)
-        if not said and isfinite(self.band.level):
-            said = f"usual {number(self.track.key.metric, self.band.level)}"
+        said = usual_of(self.track.key.metric, *self.band)
         if not said:
             return
+        if self.c.width_of(said, 11) > self._calm() - self.chart.left - 10:
+            said = said.partition(", ")[0]  # words across the fault could be read by nobody
         low = self.band.low if isfinite(self.band.low) else self.band.level
         high = self.band.high if isfinite(self.band.high) else self.band.level
         below = self.at(low) < self.upper + 0.75 * _PLOT
@@ -236,6 +236,13 @@ class Panel:
             if y - 9 < line < y + 2:  # a line through words can be read by nobody
                 y = line + 12 if below else line - 4
         self.c.text(self.chart.left + 5, max(y, self.upper + 11), said, self.colours.ink3, 11)
+
+    def _calm(self) -> float:
+        """Where the calm part ends: at the fault, or at the edge."""
+        incident = self.chart.incident
+        if incident is None or not self.chart.first_ms < incident.onset_ms < self.chart.last_ms:
+            return self.chart.right
+        return self.chart.at(incident.onset_ms)
 
     def _value(self, colour: str, mark: str) -> None:
         now, x = now_of(self.track), self.chart.right + _GAP

@@ -26,6 +26,9 @@ _SHARE = 0.1
 """Ratios that never come so far are shown larger than between 0 and 1: nobody could see them move."""
 _TALL = 4.0
 """A limit so many times above all that was measured is beyond the chart: the band goes up to its edge."""
+_BEYOND_ONE = frozenset({"ratio", "input_ratio"})
+_WIDE = 2.5
+"""A band so many times as wide as the level tells less than the level does."""
 _EDGE, _ROOM = 1.08, 1.35
 """Height of a chart over its highest value, without and with room for words."""
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -97,24 +100,30 @@ def number(metric: str, value: float) -> str:
     return shown.get(unit_of(metric), numbers.amount)(value) if isfinite(value) else "–"
 
 
-def usual_of(metric: str, low: float, high: float) -> str:
-    """The band in words, without its unit where that stands beside the value.
+def usual_of(metric: str, low: float, high: float, level: float) -> str:
+    """What is usual, in words: the band, or the level where the band is wide or open.
+
+    A limit that nothing can cross, such as 0 of a rate, is none; so is one that is not known.
 
     Example:
-        >>> usual_of("records", 2.0, 22.1), usual_of("prediction_ratio", 0.77, 0.83)
+        >>> usual_of("records", 2.0, 22.1, 10.0), usual_of("prediction_ratio", 0.77, 0.83, 0.8)
         ('usual 2–22', 'usual 0.77–0.83')
-        >>> usual_of("drift", float("nan"), 0.3), usual_of("drift", float("nan"), float("nan"))
-        ('usual up to 0.3', '')
+        >>> usual_of("invalid", 0.0, 4.5, 0.1), usual_of("prediction_ratio", 0.0, 1.0, 0.8)
+        ('usual 0.1/s, alarm above 4.5', 'usual 0.80')
+        >>> nan = float("nan")
+        >>> usual_of("output_ratio", 0.9, 1.0, 0.99), usual_of("drift", nan, nan, nan)
+        ('usual 0.99, alarm below 0.90', '')
     """
-    if not isfinite(high):
-        return f"usual from {number(metric, low)}" if isfinite(low) else ""
-    said = number(metric, high).removesuffix("/s")
-    if not isfinite(low):
-        return f"usual up to {said}"
-    first, unit = number(metric, low).removesuffix("/s"), said.rpartition(" ")[2]
-    if unit_of(metric) == "seconds":
-        first = first.removesuffix(f" {unit}") if first.endswith(f" {unit}") else first
-    return f"usual {first}–{said}"
+    unit = unit_of(metric)
+    below = isfinite(low) and not (unit and low <= 0)
+    above = isfinite(high) and not (unit == "ratio" and high >= 1 and metric not in _BEYOND_ONE)
+    first, last = number(metric, low).removesuffix("/s"), number(metric, high).removesuffix("/s")
+    if below and above and not (isfinite(level) and high - low > _WIDE * abs(level)):
+        bare, _, of = first.rpartition(" ")
+        return f"usual {bare if unit == 'seconds' and last.endswith(f' {of}') else first}–{last}"
+    limits = [f"alarm below {first}"] if below else []
+    limits += [f"alarm above {last}"] if above else []
+    return ", ".join([*([f"usual {number(metric, level)}"] if isfinite(level) else []), *limits[-1:]])
 
 
 def scale_of(track: Track, usual: float, low: float) -> Scale:

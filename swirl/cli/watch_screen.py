@@ -197,7 +197,7 @@ def _number(track: Track, incident: Incident | None) -> tuple[Text, Text, Text, 
     return (
         Text(plain(name)),
         Text(number(key.metric, now), style),
-        Text(usual_of(key.metric, usual.low, usual.high), DIM),
+        Text(usual_of(key.metric, *usual), DIM),
         mark,
     )
 
