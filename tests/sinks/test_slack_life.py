@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slack_sdk import WebClient
 
@@ -564,11 +564,17 @@ LIFE = (
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["well", "away", "lost", "refused"]), st.booleans(), st.floats(0, 30)),
+        st.tuples(
+            st.sampled_from(["well", "away", "lost", "refused"]),
+            st.booleans(),
+            st.sampled_from([0.1, 1.2, 20.0]),
+        ),
         min_size=len(LIFE),
         max_size=len(LIFE),
     )
 )
+@example([("lost", True, 0.1)] + [("well", False, 1.2)] * 6)
+@example([("well", False, 1.2), ("lost", True, 0.1)] + [("away", True, 20.0)] * 5)
 def test_whatever_goes_wrong_there_is_one_thread_that_ends_true_and_says_nothing_twice(
     faults: list[tuple[str, bool, float]],
 ) -> None:
