@@ -14,7 +14,8 @@ from swirl.incident.causes import CAUSES, UNKNOWN, words_of
 from swirl.incident.cost import Cost
 from swirl.incident.diagnose import Diagnosis, diagnose
 from swirl.incident.figures import Figure, figure_of, name_of, recent, text_of, value_of
-from swirl.incident.text import Told, pair_of, tell
+from swirl.incident.showing import pair_of
+from swirl.incident.text import Told, tell
 from tests.incident.acts import BROKEN, BUG, DEFINITION, OLD, SECOND, Ads, Second
 from tests.incident.simulator import BENIGN, cases, drain
 from tests.incident.simulator import CAUSES as SIMULATED
