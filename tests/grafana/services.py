@@ -89,13 +89,14 @@ class Prometheus:
 def running_prometheus(
     folder: Path, targets: str, interval: str = "500ms", rules: str = ""
 ) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes ``host:port`` as the job ``swirl``."""
+    """A Prometheus that scrapes ``host:port``, several with commas between, as the job ``swirl``."""
     program, port = binary("prometheus"), free_port()
     config = folder / "prometheus.yml"
+    scraped = json.dumps({"targets": targets.split(",")})
     config.write_text(
         f"global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}\n"
         + (f"rule_files: [{json.dumps(rules)}]\n" if rules else "")
-        + f'scrape_configs: [{{job_name: swirl, static_configs: [{{targets: ["{targets}"]}}]}}]\n'
+        + f"scrape_configs: [{{job_name: swirl, static_configs: [{scraped}]}}]\n"
     )
     command = [
         program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",

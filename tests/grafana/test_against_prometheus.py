@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from swirl.effect import SeriesKey
+from swirl.effect import SeriesKey, Totals
 from swirl.sinks.prometheus import METRICS, PrometheusSink
 from swirl.web import application, serve
 from tests.grafana.live import ACTS, Played, live, runnable
 from tests.grafana.services import binary, eventually, running_prometheus
-from tests.grafana.table import PAGE, asked, begin_of_row
+from tests.grafana.table import asked
 from tests.sinks.scene import DATA, changed, verdict, window
 
 if TYPE_CHECKING:
@@ -200,6 +200,44 @@ def test_limits_that_are_learnt_later_are_shown_then(prometheus: Prometheus, sin
         assert [found for _, found in prometheus.query(expr)] in ([0.03], [0.017])
 
 
+def test_a_pipeline_that_changes_hands_goes_on_in_every_line(tmp_path: Path) -> None:
+    workers = [PrometheusSink(), PrometheusSink()]
+    servers = []
+    for worker in workers:
+        registry = CollectorRegistry()
+        worker.register(registry)
+        servers.append(serve(application(registry), "127.0.0.1:0"))
+    count = 1_000_000_000
+
+    def goes_on(worker: PrometheusSink) -> None:
+        nonlocal count
+        count += 1000
+        totals = {"ingest": {"1": Totals(count, out=count)}}
+        worker.handle(window(count // 1000 - 1_000_000, totals=totals))
+
+    # As long as both are scraped with it, and when neither is, there is one line or none.
+    lines = "count(max without (instance) (swirl_series_value{label='positive'})) or vector(0)"
+    rate = "sum by (stage) (rate(swirl_records_total[3s]))"
+    seen: list[tuple[float, float]] = []
+    with running_prometheus(
+        tmp_path, ",".join(f"127.0.0.1:{s.port}" for s in servers), "300ms"
+    ) as prometheus:
+
+        def shows(worker: PrometheusSink, number: int) -> bool:
+            goes_on(worker)
+            found = prometheus.query(rate)
+            seen.append((prometheus.query(lines)[0][1], found[0][1] if found else 0.0))
+            port = servers[number].port
+            return bool(prometheus.query(f'rate(swirl_records_total{{instance="127.0.0.1:{port}"}}[2s]) > 0'))
+
+        eventually(lambda: shows(workers[0], 0), "the first worker")
+        workers[0].forget("ads")
+        eventually(lambda: shows(workers[1], 1), "the second worker")
+    assert {count for count, _ in seen} <= {0.0, 1.0}
+    assert max(found for _, found in seen) < 1_000_000
+    assert all(server.close(10) for server in servers)
+
+
 def test_promtool_finds_no_fault_in_what_is_exported(sink: PrometheusSink) -> None:
     program = binary("promtool")
     for effect in (window(), changed(DATA), verdict()):
@@ -214,9 +252,3 @@ def test_promtool_finds_no_fault_in_what_is_exported(sink: PrometheusSink) -> No
     assert server.close(10)
     done = subprocess.run([program, "check", "metrics"], input=text, capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
-
-
-def test_the_page_of_the_dashboards_has_every_panel_and_its_expression() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    missing = [each.panel for each in asked() if begin_of_row(each) not in page]
-    assert missing == [], "run: python -m tests.grafana.table"

@@ -14,6 +14,7 @@ from grafana.boards.parts import SOURCE
 from swirl.sinks.prometheus import METRICS
 from tests.grafana.live import runnable
 from tests.grafana.services import binary
+from tests.grafana.table import PAGE, asked, begin_of_row
 
 ROOT = Path(__file__).parents[2]
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
@@ -175,3 +176,9 @@ def test_provisioning_names_the_source_that_the_dashboards_use() -> None:
     path = ROOT / "grafana/provisioning/datasources/prometheus.yml"
     (source,) = yaml.safe_load(path.read_text(encoding="utf-8"))["datasources"]
     assert source["uid"] == SOURCE.uid
+
+
+def test_the_page_of_the_dashboards_has_every_panel_and_its_expression() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    missing = [each.panel for each in asked() if begin_of_row(each) not in page]
+    assert missing == [], "run: python -m tests.grafana.table"
