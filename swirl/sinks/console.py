@@ -117,7 +117,7 @@ def _sentences(incident: Incident) -> list[str]:
     told = [incident.sentence, reasons(incident), follow(incident), sentence(incident.version_line)]
     first = " ".join(plain(part) for part in told if part)
     extra = [plain(incident.second)] if incident.second else []
-    extra += [part for part in (attended(incident), came_back(incident)) if part]
+    extra += [part for part in (attended(incident), came_back(incident), judged(incident)) if part]
     if incident.preliminary:
         extra.append("Preliminary: the next window may name another cause.")
     return [first, *extra]

@@ -115,7 +115,7 @@ def opened(incident: Incident, style: Style = PLAIN, mention: str = "") -> dict[
         *_section(_look_first(incident)),
         *_section(_escaped(incident.second)),
         *([buttons(incident)] if style.buttons else []),
-        *_context(_told(" ".join(s for s in (attended(incident), came_back(incident)) if s), incident)),
+        *_context(_told(" ".join(filter(None, _standing(incident))), incident)),
         *_context(_judgement(incident)),
         *_context(_footer(incident, style)),
     ]
@@ -147,14 +147,15 @@ def reply(change: IncidentChanged, style: Style = PLAIN, mention: str = "") -> d
     incident, new = change.incident, plain(change.reply)
     if not style.show_labels:
         incident, new = neutral(incident), plain(neutral_text(change.reply, incident))
-    if incident.state == "resolved":
+    if incident.state == "resolved" and change.transition != "judged":
         took = duration(incident.resolved_ms - incident.onset_ms)
         why = f" {ending(incident)}".rstrip()
         said = new or f"Resolved at {clock_time(incident.resolved_ms)} after {took}.{why}"
         line = re.sub("^Resolved", "*Resolved*", _told(said, incident))
         return {"text": _text(headline(incident)), "blocks": _section(line)}
     line = new or _unsaid(change.transition, incident)
-    note = _context(f"Now: {_escaped(incident.title)}, {likely(incident.posterior)}.")
+    now = f"Now: {_escaped(incident.title)}, {likely(incident.posterior)}."
+    note = _context(now if change.transition != "judged" else "")
     where = " / ".join(name for name in (incident.pipeline, incident.stage) if name)
     told = " ".join(part for part in (mention, _told(line, incident)) if part)
     return {"text": _text(f"{where}: {line}"), "blocks": [*_section(told), *note]}
@@ -209,6 +210,10 @@ def _told(text: str, incident: Incident) -> str:
     return re.sub(found, lambda m: _time(written[m[0]], m[0]), _escaped(text)) if found else _escaped(text)
 
 
+def _standing(incident: Incident) -> tuple[str, ...]:
+    return attended(incident), came_back(incident), judged(incident)
+
+
 def _unsaid(transition: str, incident: Incident) -> str:
     """What a step says that brings no words of its own."""
     if transition == "reopened":
@@ -217,6 +222,8 @@ def _unsaid(transition: str, incident: Incident) -> str:
         return f"The snooze is over, and it is still open: {incident.sentence}"
     if transition == "opened":
         return f"Still open after the planned work: {incident.sentence}"
+    if transition == "judged":
+        return judged(incident) or ending(incident) or incident.title
     return f"{incident.title}, {likely(incident.posterior)}"
 
 

@@ -290,4 +290,4 @@ def _notifies(change: IncidentChanged) -> bool:
         return change.incident.revision > 0
     if change.transition == "updated":
         return not change.incident.snoozed_until_ms
-    return change.transition in {"woken", "reopened", "resolved"}
+    return change.transition in {"woken", "reopened", "resolved", "judged"}

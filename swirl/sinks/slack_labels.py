@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 __all__ = ["neutral", "neutral_text"]
 
+_RATIO = re.compile(r"(?:^|(?<=[,:;.(] ))([^,:;.(→]+) ratio(?= (?:[\d<≥]|still |is ))")
+"""The name of a ratio where it stands before its number: at a beginning, or in a list."""
+
+_CALLED = re.compile(
+    r"(?<=of its records )(?!one label|label \d)(.+?)(?=, usually |, \S+ [\d.]+ side by side)"
+)
+"""What a stage calls its records."""
+
 _PLAIN_NUMBER = re.compile(r"[\d.,\s]*\w?")
 """Labels such as ``1`` stand in any sentence for something else; they are looked for in their places only."""
 
@@ -37,14 +45,14 @@ def neutral(incident: Incident) -> Incident:
         >>> _withhold("spam ratio 0.80 → 0.21", _words_of(["spam"]))
         'label ratio 0.80 → 0.21'
     """
-    words = _words(incident)
-    texts = {name: _withhold(getattr(incident, name), words) for name in _TEXTS}
+    words, known = _words(incident), _known(incident)
+    texts = {name: _withhold(getattr(incident, name), words, known) for name in _TEXTS}
     replace = msgspec.structs.replace
     return replace(
         incident,
         **texts,
         evidence=tuple(replace(e, name=_withhold(e.name, words)) for e in incident.evidence),
-        rivals=tuple(replace(r, why=_withhold(r.why, words)) for r in incident.rivals),
+        rivals=tuple(replace(r, why=_withhold(r.why, words, known)) for r in incident.rivals),
         reasons=(),
         moved=(),
         segment="",
@@ -53,7 +61,7 @@ def neutral(incident: Incident) -> Incident:
 
 def neutral_text(text: str, incident: Incident) -> str:
     """A sentence about an incident without the labels and segments that the incident has."""
-    return _withhold(text, _words(incident))
+    return _withhold(text, _words(incident), _known(incident))
 
 
 _TEXTS = ("sentence", "look_first", "second", "cost", "version_line")
@@ -98,7 +106,16 @@ def _segment(piece: Evidence) -> str:
     return piece.label.partition(": ")[0] if piece.metric == "segment_prediction_ratio" else piece.label
 
 
-def _withhold(text: str, words: list[_Word]) -> str:
+def _known(incident: Incident) -> frozenset[str]:
+    """Names of ratios that are no labels': those of the code."""
+    stages = {incident.stage, *incident.follows, *(r.stage for r in incident.rivals)}
+    names = {e.name for e in incident.evidence if not _label(e) and not _segment(e)}
+    return frozenset(
+        names | {f"{stage} output ratio" for stage in stages | {e.stage for e in incident.evidence}}
+    )
+
+
+def _withhold(text: str, words: list[_Word], known: frozenset[str] = frozenset()) -> str:
     told = text
     marks: dict[str, str] = {}
     for number, word in enumerate(words):
@@ -113,4 +130,8 @@ def _withhold(text: str, words: list[_Word]) -> str:
             told = re.sub(rf"(?<!\w){plain}(?!\w)", alone, told)
     for mark, said in marks.items():
         told = told.replace(mark, said)
-    return told.replace("segment one segment", "one segment")
+    told = told.replace("segment one segment", "one segment")
+    # Labels that are not among the evidence: of a rival, or of a series that has calmed down.
+    told = _CALLED.sub("one label", told)
+    spared = {f"{word.ratio} ratio" for word in words} | known
+    return _RATIO.sub(lambda m: m[0] if f"{m[1]} ratio" in spared else "label ratio", told)

@@ -242,9 +242,9 @@ def ending(incident: Incident) -> str:
 
 
 def judged(incident: Incident) -> str:
-    """What people say of a resolved incident, as a sentence, or ``""``."""
+    """What people say of whether it was true, as a sentence, or ``""``."""
     if incident.judged == "confirmed":
-        return "It was a true alarm."
+        return "It was a true alarm." if incident.state == "resolved" else "It is a true alarm."
     said = incident.ending == "false_alarm"
     return "It was a false alarm." if incident.judged == "false_alarm" and not said else ""
 

@@ -38,7 +38,7 @@ MARA = {"acknowledged_by": "mara", "acknowledged_ms": START + 105_000}
         ("woken", {}, f"The snooze is over. {DATA.sentence}"),
         ("reopened", {"reopened": 1}, f"It came back once. {DATA.sentence}"),
         ("resolved", {"ending": "resolved", "ended_by": "mara"}, "mara says that it is over."),
-        ("judged", {"judged": "confirmed"}, "It was a true alarm."),
+        ("judged", {"judged": "confirmed"}, "It is a true alarm."),
         ("updated", {}, f"{DATA.sentence} Look first {DATA.look_first}"),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from slack_sdk import WebClient
 
-from swirl.effect import Evidence, Incident, IncidentChanged, Mute, MuteChanged
+from swirl.effect import Evidence, Incident, IncidentChanged, Mute, MuteChanged, Rival
 from swirl.errors import DeliveryError
 from swirl.sinks import Outlet
 from swirl.sinks.backlog import Backlog
@@ -206,6 +206,30 @@ def test_several_labels_and_segments_are_told_apart_without_being_told() -> None
     assert not any(word in said for word in ("spam", "DE"))
 
 
+def test_a_label_that_is_no_evidence_is_withheld_too() -> None:
+    rivals = (
+        Rival("input drift", "classify", 0.001, "spam ratio is 3 sigma away"),
+        Rival("slow stage", "serve", 0.001, "classify spam ratio still 0.80"),
+        Rival("source outage", "serve", 0.001, "serve output ratio still 0.99"),
+    )
+    incident = msgspec.structs.replace(
+        DATA, rivals=rivals, second="classify calls 0.1 of its records spam, usually 0.80."
+    )
+    said = words(root(incident))
+    assert "spam" not in said
+    assert "(label ratio is 3 sigma away)" in said
+    assert "serve output ratio still 0.99" in said
+    assert "classify calls 0.1 of its records one label, usually 0.80." in said
+    change = IncidentChanged(
+        "updated", incident, "In full now: ingest invalid 10/s → 20/s, spam ratio 0.8 → 0.2."
+    )
+    assert "ingest invalid 10/s → 20/s, label ratio 0.8 → 0.2." in words(reply(change))
+
+
+def test_an_open_incident_that_was_confirmed_says_so() -> None:
+    assert "It is a true alarm." in words(root(msgspec.structs.replace(DATA, judged="confirmed")))
+
+
 def test_a_label_that_is_a_number_leaves_the_numbers_alone() -> None:
     evidence = msgspec.structs.replace(POSITIVE, label="1", name="1 ratio")
     sentence = "classify calls 0.21 of its records 1, usually 0.80, for 1 s."
@@ -227,13 +251,14 @@ def test_each_step_edits_the_root_and_only_news_for_people_are_replies(slack: Sl
         step("updated", 4, "Wider.", **ACK, **SNOOZED),
         step("woken", 5, **ACK),
         step("resolved", 6, **ACK, **ENDED),
-        step("judged", 7, **{**ACK, **ENDED, "judged": "confirmed"}),
+        step("judged", 7, "It was as told, says mara.", **{**ACK, **ENDED, "judged": "confirmed"}),
     ):
         bot.handle(change)
     assert told(slack) == [
         "ads / ingest: Worse: 30\xa0000/s.",
         f"ads / ingest: The snooze is over, and it is still open: {REJECTS}",
         "ads / ingest: resolved at 03:12:50 UTC after 30\xa0s",
+        "ads / ingest: It was as told, says mara.",
     ]
     (thread,) = slack.threads.values()
     assert thread[0].edits == 7

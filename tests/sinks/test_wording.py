@@ -106,7 +106,8 @@ def test_why_it_is_over_who_said_so_and_in_which_words(new: dict[str, Any], told
 
 def test_a_judgement_is_told_once() -> None:
     assert judged(DATA) == ""
-    assert judged(now(judged="confirmed")) == "It was a true alarm."
+    assert judged(now(judged="confirmed")) == "It is a true alarm."
+    assert judged(now(judged="confirmed", state="resolved")) == "It was a true alarm."
     assert judged(now(judged="false_alarm", ending="calm")) == "It was a false alarm."
     assert judged(now(judged="false_alarm", ending="false_alarm")) == ""
 
