@@ -66,7 +66,10 @@ class Reasoner:
         """All texts for a diagnosis."""
         # The numbers of a segment are few, and say nothing of its causes further up.
         # Runs are few and large: nobody shall wait a day for the next one to be told what is likely.
-        late = (case.seen >= NAMING_WINDOWS or present.length_ms > 0) and not diagnosis.segment
+        # What was noticed late has left its evidence already.
+        span = diagnosis.residuals.span if diagnosis.residuals is not None else None
+        enough = span is not None and span.stop - span.first >= NAMING_WINDOWS
+        late = (case.seen >= NAMING_WINDOWS or enough or present.length_ms > 0) and not diagnosis.segment
         sure = diagnosis.cause_probability >= (NAMED if late else SURE)
         named = sure and diagnosis.cause not in (UNKNOWN, CHANCE)
         told = tell(diagnosis, self.pipeline, present.size_ms, named=named)
