@@ -33,7 +33,7 @@ def covers(state: State, stage: str) -> bool:
 
 def due_ms(state: State) -> int:
     """Log time at which the next work is over; 0: there is none."""
-    return min((planned.mute.until_ms for planned in state.mutes.values()), default=0)
+    return min(planned.mute.until_ms for planned in state.mutes.values()) if state.mutes else 0
 
 
 def begin(state: State, pipeline: str, act: Act, now_ms: int) -> list[MuteChanged] | None:
