@@ -27,6 +27,8 @@ __all__ = ["group"]
 @click.version_option(version("swirl-monitor"), prog_name="swirl")
 def group() -> None:
     """Analytics for analytics: which stage of an ML pipeline broke, and why."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # marks and bars are no reason to fail in a terminal of old
 
 
 @group.command()
@@ -53,8 +55,6 @@ def demo(*, speed: float, seed: int, headless: bool, synthetic: bool, kafka: boo
     """
     from swirl.cli.demo import Options, run
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # marks and bars are no reason to fail in a terminal of old
     quiet = headless or not sys.stdout.isatty()
     if kafka and speed != 1.0:
         raise click.UsageError("--kafka goes at the speed of the clock")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["News", "Newsroom", "standing"]
 
+_REMEMBERED = 10_000
 _AT_LENGTH = frozenset({"opened", "reopened", "woken"})
 
 
@@ -90,7 +91,8 @@ class Newsroom:
                 yield _step(incident, "resolved" if incident.state == "resolved" else "updated", "")
             for step in fresh:
                 yield _step(incident, step.transition, step.reply)
-        self._revisions = {**known, **{incident.id: incident.revision for incident in incidents}}
+        now = {**known, **{incident.id: incident.revision for incident in incidents}}
+        self._revisions = dict(list(now.items())[-_REMEMBERED:])
 
 
 def standing(summary: Summary) -> str:

@@ -75,7 +75,10 @@ class _Processes:
         return Glimpse(pipelines, [incident for incident in incidents if chosen(incident.pipeline)])
 
     def steps(self, ident: str) -> Sequence[Step]:
-        answer = self._reach.incident(ident)
+        try:
+            answer = self._reach.incident(ident)
+        except Nobody:
+            return ()  # what is known of it is told all the same
         return answer.steps if answer is not None else ()
 
     def detail(self, name: str) -> PipelineAnswer | None:

@@ -107,6 +107,13 @@ def test_an_incident_is_shown_with_its_evidence_and_steps(shown: dict[str, str])
         assert part in said.out
 
 
+def test_on_a_terminal_an_incident_is_a_panel(shown: dict[str, str]) -> None:
+    said = called("incidents", "show", DATA.id, FORCE_COLOR="1", COLUMNS="80", **shown)
+    assert said.code == 0
+    assert "╭─" in said.out
+    assert "\x1b[" in said.out
+
+
 def test_an_incident_for_machines_has_its_series(shown: dict[str, str]) -> None:
     answer = json.loads(called("incidents", "show", DATA.id, "--json", **shown).out)
     assert answer["incident"]["id"] == DATA.id

@@ -187,6 +187,15 @@ def test_a_reader_that_has_enough_ends_it_in_peace() -> None:
         assert done.stderr == ""
 
 
+def test_a_terminal_that_has_no_marks_is_no_reason_to_fail() -> None:
+    with serving(broken(healthy())) as server:
+        environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+        command = [*COMMAND, "--once", "--url", server.url]
+        done = subprocess.run(command, env=environ, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"ads: ? ingest: data pipeline broken" in done.stdout
+
+
 # -- the screen
 
 
