@@ -8,6 +8,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook import WebhookClient
 
 from swirl.testing.slack import SlackStandIn
+from swirl.testing.slack_text import pressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -289,3 +290,81 @@ def test_a_message_can_be_taken_while_its_answer_is_lost(slack: SlackStandIn, cl
     clock.now += 1
     bot.chat_postMessage(channel="#ads-oncall", text="two")
     assert [m.text for m in slack.messages] == ["one", "two"]
+
+
+def test_marks_are_put_on_messages_and_taken_away_as_slack_does(slack: SlackStandIn) -> None:
+    bot = client(slack)
+    posted = bot.chat_postMessage(channel="#ads-oncall", text="hello")
+    asked = {"channel": posted["channel"], "timestamp": posted["ts"], "name": "eyes"}
+    bot.reactions_add(**asked)
+    assert slack.transcript().splitlines()[-1].strip() == ":eyes:"
+    with pytest.raises(SlackApiError, match="already_reacted"):
+        bot.reactions_add(**asked)
+    bot.reactions_remove(**asked)
+    with pytest.raises(SlackApiError, match="no_reaction"):
+        bot.reactions_remove(**asked)
+    with pytest.raises(SlackApiError, match="message_not_found"):
+        bot.reactions_add(**{**asked, "timestamp": "1.0"})
+
+
+def test_files_come_in_three_steps_and_not_without_their_bytes(slack: SlackStandIn) -> None:
+    bot = client(slack)
+    root = bot.chat_postMessage(channel="#ads-oncall", text="hello")
+    bot.files_upload_v2(
+        channel=root["channel"], thread_ts=root["ts"], content=b"png", filename="a.png", title="A chart"
+    )
+    assert slack.transcript().splitlines()[-1].endswith("[a.png: A chart]")
+    told = bot.conversations_replies(channel=root["channel"], ts=root["ts"])
+    assert [file["name"] for message in told["messages"] for file in message.get("files", [])] == ["a.png"]
+    begun = bot.files_getUploadURLExternal(filename="b.png", length=3)
+    with pytest.raises(SlackApiError, match="invalid_arguments"):
+        bot.files_completeUploadExternal(files=[{"id": begun["file_id"]}], channel_id=root["channel"])
+    with pytest.raises(SlackApiError, match="invalid_arguments"):
+        bot.files_getUploadURLExternal(filename="", length=3)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        {"type": "select"},
+        {"type": "button", "action_id": "a"},
+        {"type": "button", "action_id": "", "text": {"type": "plain_text", "text": "go"}},
+        {"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": "x" * 76}},
+        {"type": "button", "action_id": "a", "text": {"type": "mrkdwn", "text": "go"}},
+        {
+            "type": "button",
+            "action_id": "a",
+            "value": "x" * 2001,
+            "text": {"type": "plain_text", "text": "go"},
+        },
+        {"type": "button", "action_id": "a", "style": "blue", "text": {"type": "plain_text", "text": "go"}},
+        {
+            "type": "button",
+            "action_id": "a",
+            "text": {"type": "plain_text", "text": "go"},
+            "confirm": {"title": {"type": "plain_text", "text": "go?"}},
+        },
+    ],
+)
+def test_buttons_keep_slacks_limits(slack: SlackStandIn, element: dict[str, Any]) -> None:
+    blocks = [{"type": "actions", "elements": [element]}]
+    with pytest.raises(SlackApiError, match="invalid_blocks"):
+        client(slack).chat_postMessage(channel="#ads-oncall", text="x", blocks=blocks)
+
+
+def test_a_button_that_is_not_there_cannot_be_pressed() -> None:
+    with pytest.raises(LookupError, match="no button 'Go'"):
+        pressed({"blocks": []}, "Go")
+
+
+def test_the_socket_is_for_who_has_the_token_of_the_app(slack: SlackStandIn) -> None:
+    with pytest.raises(SlackApiError, match="invalid_auth"):
+        client(slack).apps_connections_open(app_token=slack.token + "x")
+    assert client(slack).apps_connections_open(app_token=slack.app_token)["url"].startswith("ws://127.0.0.1:")
+
+
+def test_what_was_to_go_wrong_can_be_called_off(slack: SlackStandIn) -> None:
+    slack.fail_next(5)
+    slack.lose_answers(5)
+    slack.heal()
+    assert client(slack).chat_postMessage(channel="#ads-oncall", text="x")["ok"]
