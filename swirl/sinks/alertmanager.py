@@ -163,7 +163,7 @@ class AlertmanagerMirror:
     def _send(self, standing: dict[str, Incident], over: dict[str, Incident], *, beat: bool) -> None:
         now = self._clock()
         ahead = now + _REPEATS_AHEAD * self._settings.alertmanager_seconds
-        if beat and self._live()[0]:
+        if beat and self._lives():
             self._post([self._heartbeat(now, ahead)])
         told = [(self._alert(incident, now, ahead), incident) for incident in standing.values()]
         told += [(self._alert(incident, now, now), incident) for incident in over.values()]
@@ -171,6 +171,12 @@ class AlertmanagerMirror:
             part = told[at : at + _AT_ONCE]
             if self._post([alert for alert, _ in part]):
                 self._settle([incident for _, incident in part])
+
+    def _lives(self) -> bool:
+        try:
+            return self._live()[0]
+        except Exception:  # noqa: BLE001 - what cannot be asked does not live
+            return False
 
     def _settle(self, incidents: list[Incident]) -> None:
         """Alertmanager knows of these, as they were when they were sent."""

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Prometheus", "Result", "binary", "eventually", "process", "running_prometheus"]
+__all__ = [
+    "Prometheus",
+    "Result",
+    "binary",
+    "eventually",
+    "process",
+    "running_alertmanager",
+    "running_prometheus",
+]
 
 Result = list[tuple[tuple[tuple[str, str], ...], float]]
 
@@ -67,6 +75,21 @@ def process(
             running.kill()
 
 
+@contextmanager
+def running_alertmanager(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """An Alertmanager that tells nobody; what it knew is in the folder."""
+    program = binary("prometheus-alertmanager", "prometheus-alertmanager")
+    config = folder / "alertmanager.yml"
+    config.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+    command = [
+        program, f"--config.file={config}", f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
+    ]  # fmt: skip
+    ready = f"http://127.0.0.1:{port}/-/ready"
+    with process(command, folder / "alertmanager.log", ready) as running:
+        yield running
+
+
 class Prometheus:
     """Asks a running Prometheus."""
 
@@ -87,16 +110,19 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(
-    folder: Path, targets: str, interval: str = "500ms", rules: str = ""
+    folder: Path, targets: str, interval: str = "500ms", rules: str = "", **others: str
 ) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes ``host:port``, several with commas between, as the job ``swirl``."""
+    """A Prometheus that scrapes ``host:port``, or several with commas between, as the job ``swirl``."""
     program, port = binary("prometheus"), free_port()
     config = folder / "prometheus.yml"
-    scraped = json.dumps({"targets": targets.split(",")})
+    jobs = [
+        {"job_name": job, "static_configs": [{"targets": scraped.split(",")}]}
+        for job, scraped in {"swirl": targets, **others}.items()
+    ]
     config.write_text(
         f"global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}\n"
         + (f"rule_files: [{json.dumps(rules)}]\n" if rules else "")
-        + f"scrape_configs: [{{job_name: swirl, static_configs: [{scraped}]}}]\n"
+        + f"scrape_configs: {json.dumps(jobs)}\n"
     )
     command = [
         program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",

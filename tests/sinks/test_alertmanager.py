@@ -21,7 +21,7 @@ from swirl.errors import SettingsError
 from swirl.settings import WatchSettings
 from swirl.sinks.alertmanager import AlertmanagerMirror
 from swirl.testing.broker import free_port
-from tests.grafana.services import binary, eventually, process
+from tests.grafana.services import binary, eventually, running_alertmanager
 from tests.sinks.scene import DATA, DEPLOYMENT, START, changed, verdict, window
 
 if TYPE_CHECKING:
@@ -206,6 +206,16 @@ def test_the_heartbeat_stops_with_what_is_watched(stand_in: StandIn) -> None:
         assert len(stand_in.sent("SwirlHeartbeat")) == beats
 
 
+def test_what_cannot_be_asked_does_not_live_and_incidents_are_told_all_the_same(stand_in: StandIn) -> None:
+    def lost() -> tuple[bool, str]:
+        raise OSError("gone")
+
+    with mirror(stand_in.url, 0.1, live=lost) as sink:
+        sink.handle(changed(DATA))
+        eventually(lambda: len(stand_in.sent()) > 2, "repeats")
+    assert stand_in.sent("SwirlHeartbeat") == []
+
+
 def test_a_thousand_open_incidents_travel_in_several_requests(stand_in: StandIn) -> None:
     stand_in.held.clear()
     with mirror(stand_in.url) as sink:
@@ -295,20 +305,13 @@ class Alertmanager:
     """A real Alertmanager, asked through amtool."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.program = binary("prometheus-alertmanager", "prometheus-alertmanager")
         self.amtool = binary("amtool", "prometheus-alertmanager")
         self.folder, self.stack, self.port = folder, stack, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        (folder / "config.yml").write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
         self.start()
 
     def start(self) -> None:
-        command = [
-            self.program, f"--config.file={self.folder / 'config.yml'}",
-            f"--storage.path={self.folder / 'data'}", f"--web.listen-address=127.0.0.1:{self.port}",
-            "--cluster.listen-address=",
-        ]  # fmt: skip
-        self.running = self.stack.enter_context(process(command, self.folder / "log", f"{self.url}/-/ready"))
+        self.running = self.stack.enter_context(running_alertmanager(self.folder, self.port))
 
     def stop(self) -> None:
         self.running.kill()
