@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 HERE = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MOST_BYTES = 250_000
-HEALTHY_S = 60
+HEALTHY_S, REPAIRED_S = 90, 40
 WHEN = {(HEALTHY, HEALTHY_S - 2): "healthy", (BROKEN, 8): "broken", (BUG, 8): "deployment"}
 WIDTH, HEIGHT = 1280, 1000
 
@@ -48,7 +48,7 @@ def main(rate: float = 25_000.0, folder: Path = HERE) -> None:
         browser = driver.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(f"{site.server.url}/?token={TOKEN}")
-        for moment in play(rate, healthy_s=HEALTHY_S, timed=True):
+        for moment in play(rate, healthy_s=HEALTHY_S, repaired_s=REPAIRED_S, timed=True):
             site.clock.advance(max(0.0, moment.now_ms / 1000 - site.clock.now))
             site.tell(*moment.effects)
             name = WHEN.get((moment.act, moment.second))

@@ -22,6 +22,8 @@ __all__ = ["START_S", "Moment", "play"]
 START_S = 1_795_230_700.0
 """2026-11-21 03:11:40 UTC."""
 
+_BATCH_NS = 45_000_000
+
 
 class Moment(NamedTuple):
     """A second of virtual time, and what the monitor said in it."""
@@ -33,12 +35,18 @@ class Moment(NamedTuple):
 
 
 class _Timed:
-    """The hour is virtual, durations are real: so latencies are those of this machine."""
-
-    ticks = staticmethod(time.perf_counter_ns)
+    """The hour is virtual, and within a batch time passes as on this machine: so latencies are real."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.time_ns = clock.time_ns
+        self._clock, self._virtual, self._real = clock, 0, 0
+
+    def ticks(self) -> int:
+        """Never past the end of the batch, however slow the machine."""
+        virtual, real = self._clock.ticks(), time.perf_counter_ns()
+        if virtual != self._virtual:
+            self._virtual, self._real = virtual, real
+        return virtual + min(real - self._real, _BATCH_NS)
 
 
 class _Watch(Harness):
@@ -53,7 +61,14 @@ class _Watch(Harness):
         super()._take(effect)
 
 
-def play(rate: float, *, healthy_s: float = 60.0, seed: int = 7, timed: bool = False) -> Iterator[Moment]:
+def play(
+    rate: float,
+    *,
+    healthy_s: float = 60.0,
+    repaired_s: float = 14.0,
+    seed: int = 7,
+    timed: bool = False,
+) -> Iterator[Moment]:
     """Second by second through the acts of the demonstration, at so many tweets a second.
 
     The same each time, unless it is ``timed``: then latencies are those of this machine.
@@ -67,7 +82,8 @@ def play(rate: float, *, healthy_s: float = 60.0, seed: int = 7, timed: bool = F
     happens = {"healthy": world.repair, "broken": world.break_upstream, "bug": world.deploy_bug}
     for number, (name, seconds, what) in enumerate(PLAN):
         begin = happens[what]
-        for second in range(round(seconds if number else healthy_s)):
+        lasts = {0: healthy_s, 2: repaired_s}.get(number, seconds)
+        for second in range(round(lasts)):
             runner.play([Act(name, 1.0, begin if second == 0 else _nothing)], _nothing)
             said, watch.said = watch.said, []
             yield Moment(name, second, watch.clock.time_ns() // 1_000_000, said)

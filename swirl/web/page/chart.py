@@ -148,7 +148,7 @@ def draw(
     until = min(end, until_ms or end)
     split = int(np.searchsorted(track.start_ms, fault_ms)) if role and fault_ms else len(down)
     back = max(split, int(np.searchsorted(track.start_ms, until)))
-    hot = slice(max(0, split - 1), back)
+    hot, rest = slice(max(0, split - 1), back), slice(max(0, back - 1), None)
     outside = np.isin(track.state, _OUT) & (np.arange(len(down)) >= split)
     last = _last(track.value)
     low, high = telling_limits(track.key, low, high)
@@ -160,7 +160,7 @@ def draw(
         unit=unit_of(track.key),
         role=role,
         line=_path(across[:split], down[:split])
-        + _path(across[max(0, back - 1) :], down[max(0, back - 1) :]),
+        + (_path(across[rest], down[rest]) if back < len(down) else ""),
         hot=_path(across[hot], down[hot]) if split < len(down) else "",
         dots="".join(f"M{x:.1f},{y:.1f}h0" for x, y in zip(across[outside], down[outside], strict=True)),
         band=_band(track, axis, across) if judged else "",
@@ -249,8 +249,8 @@ def _above(axis: _Axis, low: float, high: float) -> float:
 def _times(start: int, end: int) -> tuple[Label, ...]:
     """Two to four round times of day."""
     span = end - start
-    wanted = (10, 20, 60, 120, 300, 600, 1200, 3600, 7200, 21_600, 86_400)
-    step = 1000 * next((s for s in wanted if span / (1000 * s) <= 4), 86_400)
+    wanted = (10, 20, 30, 60, 120, 300, 600, 1200, 3600, 7200, 21_600, 86_400)
+    step = 1000 * next((s for s in wanted if span / (1000 * s) <= (3 if s < 60 else 4)), 86_400)
     first = -(-start // step) * step
     cut = 8 if step < 60_000 else 5
     return tuple(
