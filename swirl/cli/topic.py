@@ -109,7 +109,7 @@ class Topic:
         except KafkaError as error:
             raise Nobody(f"Kafka does not answer ({error})") from None
         found = sorted(self._incidents.values(), key=lambda i: (i.opened_ms, i.id), reverse=True)
-        return Glimpse(self._summaries(found), found)
+        return Glimpse(self._summaries(found), found, {})
 
     def steps(self, ident: str) -> Sequence[Step]:
         """The steps of an incident that the topic has."""

@@ -41,10 +41,12 @@ class Glimpse(NamedTuple):
     Attributes:
         pipelines: those that are watched, by name.
         incidents: of these, all that are known, newest first.
+        silent: of several processes, those that do not answer, and why.
     """
 
     pipelines: list[Summary]
     incidents: list[Incident]
+    silent: dict[str, str]
 
 
 class Source(Protocol):
@@ -71,8 +73,8 @@ class _Processes:
             return not self._wanted or name in self._wanted
 
         pipelines = [summary for summary in self._reach.pipelines() if chosen(summary.name)]
-        incidents = self._reach.incidents(every=True)
-        return Glimpse(pipelines, [incident for incident in incidents if chosen(incident.pipeline)])
+        incidents = [each for each in self._reach.incidents(every=True) if chosen(each.pipeline)]
+        return Glimpse(pipelines, incidents, dict(self._reach.silent))
 
     def steps(self, ident: str) -> Sequence[Step]:
         try:
@@ -134,32 +136,39 @@ def _lines(source: Source, first: Glimpse, options: Options, say: Callable[[str]
         now = clock_time(clock.time_ns() // 1_000_000)
         say(news.json() if options.as_json else f"{now}  {news.words}")
 
-    for news in room.look(*first):
+    for news in [*room.look(*first[:2]), *_hearing({}, first.silent)]:
         tell(news)
     if options.once:
         return
-    for news in _following(source, room):
+    for news in _following(source, room, first.silent):
         tell(news)
         sys.stdout.flush()
 
 
-def _following(source: Source, room: Newsroom) -> Iterator[News]:
-    """What changes from now on; that nobody answers is told once, and that somebody does again."""
-    silent = False
+def _following(source: Source, room: Newsroom, silent: dict[str, str]) -> Iterator[News]:
+    """What changes from now on; that somebody does not answer is told once, and that they do again."""
     while True:
         time.sleep(_EVERY_S)
+        before = silent
         try:
             glimpse = source.look()
-            fresh = list(room.look(*glimpse))
         except Nobody as error:
-            if not silent:
-                yield News("silent", f"– {error.message}", {"why": error.message})
-            silent = True
-            continue
-        if silent:
-            yield News("heard", "– somebody answers again", {})
-        silent = False
-        yield from fresh
+            silent = {**silent, "nobody": error.message}
+        else:
+            silent = glimpse.silent
+            yield from room.look(*glimpse[:2])
+        yield from _hearing(before, silent)
+
+
+def _hearing(before: dict[str, str], now: dict[str, str]) -> Iterator[News]:
+    for url, why in now.items():
+        if url not in before:
+            words = why if url == "nobody" else f"{url} does not answer: {why}"
+            yield News("silent", f"– {words}", {"url": url, "why": why})
+    for url in before:
+        if url not in now:
+            who = "somebody" if url == "nobody" else url
+            yield News("heard", f"– {who} answers again", {"url": url})
 
 
 def _screen(source: Source, first: Glimpse) -> None:

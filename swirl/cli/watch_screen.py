@@ -65,7 +65,8 @@ def draw(shown: Shown, width: int) -> RenderableType:
         parts += [Text(""), incident_panel(incident, wide)]
     if not still:
         parts += [Text(""), *_over(shown.glimpse.incidents)]
-    return Group(*parts, Text("q or Ctrl-C: quit", DIM))
+    silent = [f" · {url} does not answer" for url in shown.glimpse.silent]
+    return Group(*parts, Text("q or Ctrl-C: quit" + "".join(silent), DIM))
 
 
 def _head(shown: Shown, still: Sequence[Incident]) -> Table:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from swirl.cli.news import News, Newsroom
 from swirl.cli.reach import Reach
-from swirl.cli.watch import Glimpse
+from swirl.cli.watch import Glimpse, _hearing
 from swirl.cli.watch_screen import Shown, draw
 from swirl.effect import Incident, Mute, MuteChanged, SeriesKey
 from swirl.sinks.board import Board
@@ -58,7 +58,7 @@ def screen(shown: Shown, width: int = 80) -> str:
 
 def glimpse(url: str) -> Glimpse:
     reach = Reach([url])
-    return Glimpse(reach.pipelines(), reach.incidents(every=True))
+    return Glimpse(reach.pipelines(), reach.incidents(every=True), dict(reach.silent))
 
 
 # -- lines
@@ -119,7 +119,7 @@ def test_each_step_is_told_once_in_its_order() -> None:
         room = Newsroom(steps)  # type: ignore[arg-type]
 
         def news() -> list[News]:
-            return list(room.look(*glimpse(server.url)))
+            return list(room.look(*glimpse(server.url)[:2]))
 
         assert [each.data.get("transition") for each in news()] == [None, "opened"]
         assert news() == []
@@ -175,6 +175,21 @@ def test_in_a_pipe_a_change_is_a_line_and_a_silence_is_told_once() -> None:
     child.terminate()
     child.wait(10)
     child.stdout.close()
+
+
+def test_one_of_several_processes_that_falls_silent_is_named_and_so_is_its_return() -> None:
+    before, now = {"http://a": "refused"}, {"http://b": "refused"}
+    assert [news.words for news in _hearing(before, now)] == [
+        "– http://b does not answer: refused",
+        "– http://a answers again",
+    ]
+    assert list(_hearing(now, now)) == []
+    with serving(healthy()) as server:
+        text = screen(Shown(Glimpse([], [], {"http://b": "refused"}), None, 0.0))
+        said = called("watch", "--once", "--url", server.url, "--url", f"http://{NOWHERE}")
+    assert "http://b does not answer" in text
+    assert said.code == 0
+    assert said.out.splitlines()[-1].endswith(f"– http://{NOWHERE} does not answer: connection refused")
 
 
 def test_a_reader_that_has_enough_ends_it_in_peace() -> None:
