@@ -346,3 +346,13 @@ def test_where_no_cause_is_likely_enough_the_page_says_so_rather_than_a_share(si
     assert "no cause is likely enough" in told
     assert "under 1 % likely" not in told
     assert "◆ cause unknown" not in told
+
+
+def test_what_is_told_for_comparison_is_not_said_to_follow(site: Site) -> None:
+    well(site)
+    quiet = msgspec.structs.replace(DEPLOYMENT.evidence[2], now="3/s")
+    site.tell(window(0, now=BROKEN), changed(DEPLOYMENT, evidence=(*DEPLOYMENT.evidence[:2], quiet)))
+    rows = re.findall(r'<tr class="([^"]+)"><th scope="row">(.*?)</th>', read(site))
+    parts = {words(f"<body>{name}").strip(): part for part, name in rows}
+    assert parts["◆ classify positive ratio"] == "out root"
+    assert parts["○ ingest invalid ratio"] == "in"

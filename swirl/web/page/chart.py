@@ -149,6 +149,7 @@ def draw(
     split = int(np.searchsorted(track.start_ms, fault_ms)) if role and fault_ms else len(down)
     back = max(split, int(np.searchsorted(track.start_ms, until)))
     hot, rest = slice(max(0, split - 1), back), slice(max(0, back - 1), None)
+    calm = _path(across[rest], down[rest]) if back < len(down) else ""
     outside = np.isin(track.state, _OUT) & (np.arange(len(down)) >= split)
     last = _last(track.value)
     low, high = telling_limits(track.key, low, high)
@@ -159,8 +160,7 @@ def draw(
         name=name_of(track.key),
         unit=unit_of(track.key),
         role=role,
-        line=_path(across[:split], down[:split])
-        + (_path(across[rest], down[rest]) if back < len(down) else ""),
+        line=_path(across[:split], down[:split]) + calm,
         hot=_path(across[hot], down[hot]) if split < len(down) else "",
         dots="".join(f"M{x:.1f},{y:.1f}h0" for x, y in zip(across[outside], down[outside], strict=True)),
         band=_band(track, axis, across) if judged else "",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from swirl.effect import SeriesKey, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from swirl.effect import Incident, SeriesPoint
+    from swirl.effect import Evidence, Incident, SeriesPoint
     from swirl.web.page.layout import Layout
 
-__all__ = ["chosen", "is_judged", "roles", "told_by", "top_label"]
+__all__ = ["chosen", "is_judged", "part_of", "roles", "told_by", "top_label"]
 
 _USUALLY = 6
 _MOST = 12
@@ -40,15 +40,22 @@ def top_label(points: Sequence[SeriesPoint], stage: str) -> SeriesKey | None:
     )
 
 
+def part_of(incident: Incident, piece: Evidence) -> Literal["root", "follows", ""]:
+    """The part of a piece of evidence: what stands elsewhere, or did not move, is shown for comparison."""
+    if piece.root:
+        return "root"
+    moved = piece.usual != (piece.worst or piece.now)
+    near = piece.stage in ("", incident.stage, *incident.follows)
+    return "follows" if moved and near else ""
+
+
 def roles(incident: Incident | None, points: Sequence[SeriesPoint]) -> dict[SeriesKey, str]:
     """Series that tell of the incident: ``"root"`` for those of the root, ``"follows"`` for the rest."""
     if incident is None:
         return {}
     said = {SeriesKey(e.stage, e.metric, e.label): e for e in incident.evidence}
-    found = {
-        key: "root" if piece.root else "follows"
-        for key, piece in said.items()
-        if piece.root or piece.usual != piece.now
+    found: dict[SeriesKey, str] = {
+        key: part for key, piece in said.items() if (part := part_of(incident, piece))
     }
     shown = _metrics(incident)
     for point in points:

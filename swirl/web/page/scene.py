@@ -11,7 +11,7 @@ from swirl.effect import SeriesKey, State
 from swirl.incident.causes import UNKNOWN, words_of
 from swirl.sinks.wording import RULED_OUT, likely, probability
 from swirl.web.page.chart import Chart, Deployment, draw
-from swirl.web.page.choice import chosen, is_judged, roles, told_by
+from swirl.web.page.choice import chosen, is_judged, part_of, roles, told_by
 from swirl.web.page.figures import limits, name_of, telling_limits, typeset, value
 from swirl.web.page.layout import lay_out
 from swirl.web.page.stages import StageGraph, stage_graph, usual_values
@@ -192,19 +192,19 @@ def signs_of(view: View, incident: Incident | None, points: Sequence[SeriesPoint
     for piece in incident.evidence:
         key = SeriesKey(piece.stage, piece.metric, piece.label)
         told.append(key)
-        same = piece.usual == piece.now and not piece.root
+        part = part_of(incident, piece)
         point = now.get(key) if incident.state == "open" else None
         worst = (piece.worst or piece.now) if incident.state == "resolved" else piece.now
         found.append(
             Sign(
-                "" if same else "root" if piece.root else "follows",
+                part,
                 piece.stage or incident.pipeline,
                 name_of(key) if piece.stage else typeset(piece.name),
                 typeset(piece.usual),
                 limits(key, *telling_limits(key, point.low, point.high)) if point else "",
                 typeset(worst) if point is None else value(key, point.value),
                 _share(point),
-                0 if same else piece.onset_ms,
+                piece.onset_ms if part else 0,
             )
         )
     if incident.state == "resolved":
