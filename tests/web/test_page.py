@@ -12,8 +12,10 @@ import pytest
 from swirl.effect import Health, IncidentChanged, Mute, MuteChanged, SeriesKey, State
 from swirl.frame import Definition, StageDefinition
 from swirl.settings import KafkaSettings, WatchSettings
+from swirl.sinks.board import View
 from swirl.web.page.layout import lay_out
 from swirl.web.page.ribbons import Flow, chart_map
+from swirl.web.page.scene import Scene, scene_of
 from tests.sinks.scene import DATA, DEPLOYMENT, SERIES, START, changed, window
 from tests.web.site import Site
 
@@ -356,3 +358,22 @@ def test_what_is_told_for_comparison_is_not_said_to_follow(site: Site) -> None:
     parts = {words(f"<body>{name}").strip(): part for part, name in rows}
     assert parts["◆ classify positive ratio"] == "out root"
     assert parts["○ ingest invalid ratio"] == "in"
+
+
+def test_a_page_is_written_once_for_all_who_look_and_anew_when_something_changed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def noting(view: View, now_ms: int) -> Scene:
+        written.append(view.name)
+        return scene_of(view, now_ms)
+
+    monkeypatch.setattr("swirl.web.page.render.scene_of", noting)
+    well(site)
+    for _ in range(5):
+        read(site)
+    assert len(written) == 1
+    site.tell(window(0))
+    read(site)
+    assert len(written) == 2

@@ -131,6 +131,10 @@ class Pages:
 
     def stage(self, view: View, stage: str, begin: int) -> Main:
         """All series of one stage, some at a time."""
+        key = (view.name, stage, begin, self._board.version)
+        return self._once(key, lambda: self._stage(view, stage, begin))
+
+    def _stage(self, view: View, stage: str, begin: int) -> Main:
         points = [p for p in (view.last.points() if view.last else ()) if p.key.stage == stage]
         telling = roles(view.open, points)
         keys = [p.key for p in points]
@@ -152,6 +156,10 @@ class Pages:
 
     def incident(self, incident: Incident, proof: str, who: str) -> Main:
         """One incident, open or over."""
+        key = (incident.id, self._board.version, self._seconds(), proof, who)
+        return self._once(key, lambda: self._incident(incident, proof, who))
+
+    def _incident(self, incident: Incident, proof: str, who: str) -> Main:
         view = self._board.view(incident.pipeline)
         charts, steps, points = [], [], []
         if view is not None and view.last is not None:
@@ -241,15 +249,15 @@ class Pages:
         return Main(title, icon, status, parts[0], parts[1], parts[2], name)
 
     def _once(self, key: tuple[object, ...], make: Callable[[], Main]) -> Main:
+        # One at a time: where many look, one writes the page and the others get it, and a pipeline in the
+        # same process keeps most of its time.
         with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-        made = make()
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return made
+            made = self._kept.get(key)
+            if made is None:
+                made = self._kept[key] = make()
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+            return made
 
     def _now(self) -> int:
         return self._clock.time_ns() // 1_000_000

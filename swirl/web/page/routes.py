@@ -79,6 +79,7 @@ def page_routes(
 class _Desk:
     def __init__(self, board: Board, act: Callable[[Act], None], door: Door, pages: Pages) -> None:
         self._board, self._act, self._door, self._pages = board, act, door, pages
+        self._warned = False
 
     # Plain functions run in a thread, so that a page of thousands of series never keeps /livez waiting.
 
@@ -171,7 +172,9 @@ class _Desk:
         that began at another site, such as a link in a chat.
         """
         if not self._door.opens(request.query_params["token"]):
-            _log.warning("a link with a wrong token was opened")
+            if not self._warned:
+                self._warned = True
+                _log.warning("a link with a wrong token was opened; others that follow are not told")
             return self._refused(
                 request, 403, "This link is not valid any more. The worker logs the new one."
             )
