@@ -1,24 +1,27 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import pytest
+from slack_sdk.webhook import WebhookClient
 
-from swirl.effect import IncidentChanged
+from swirl.effect import IncidentChanged, Mute, MuteChanged
 from swirl.errors import DeliveryError, SettingsError
 from swirl.settings import WatchSettings
 from swirl.sinks import Counts, Outlet, Sink, Troubled
 from swirl.sinks.slack import slack_sink
 from swirl.sinks.slack_bot import SlackBot
 from swirl.sinks.slack_client import ADVICE
-from swirl.sinks.slack_memory import REMEMBERED
+from swirl.sinks.slack_memory import REMEMBERED, Threads
 from swirl.sinks.slack_webhook import SlackWebhook
 from swirl.testing.slack import SlackStandIn
-from tests.sinks.scene import DATA, DEPLOYMENT, changed, verdict, window
+from tests.sinks.scene import DATA, DEPLOYMENT, START, changed, verdict, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -297,3 +300,68 @@ def test_everything_arrives_in_order_and_slack_need_not_ask_to_slow_down() -> No
         assert [m.text for m in first[1:]] == [
             "ads / ingest: Half.", "ads / ingest: resolved at 03:12:50 UTC after 30\xa0s",
         ]  # fmt: skip
+
+
+def test_a_webhook_tells_nothing_of_what_people_say_and_nothing_that_is_muted(slack: SlackStandIn) -> None:
+    sink = webhook(slack)
+    sink.handle(IncidentChanged("opened", msgspec.structs.replace(DATA, muted=True)))
+    silent: tuple[Literal["acknowledged", "snoozed", "woken", "judged"], ...]
+    silent = ("acknowledged", "snoozed", "woken", "judged")
+    for transition in silent:
+        sink.handle(IncidentChanged(transition, DATA))
+    snoozed = msgspec.structs.replace(DATA, cause="source outage", snoozed_until_ms=START + 1)
+    sink.handle(IncidentChanged("updated", snoozed))
+    assert slack.messages == []
+
+
+def test_a_webhook_tells_what_comes_back_and_planned_work_in_one_line(slack: SlackStandIn) -> None:
+    sink = webhook(slack, slack_signing_secret="s")
+    sink.handle(changed(DATA))
+    sink.handle(changed(DATA, "resolved"))
+    sink.handle(IncidentChanged("reopened", msgspec.structs.replace(DATA, reopened=1, revision=3)))
+    sink.handle(MuteChanged("ads", "ended", Mute("", START, START + 1)))
+    assert [m.text.partition(" since")[0] for m in slack.messages][2:] == [
+        "ads / ingest: data pipeline broken",
+        "ads: planned work is over. Meanwhile: nothing came and went.",
+    ]
+    assert "actions" not in str(slack.messages[0].payload)
+
+
+def test_a_webhook_keeps_the_pace_and_what_slack_asks_for(slack: SlackStandIn) -> None:
+    now = [1000.0]
+    client = WebhookClient(slack.webhook, retry_handlers=[])
+    sink = SlackWebhook(client, Threads({}), clock=lambda: now[0])
+    assert sink.wait(changed(DATA)) <= 0.0
+    sink.handle(changed(DATA))
+    assert sink.wait(changed(DEPLOYMENT)) == 1.0
+    assert sink.wait(window()) == 0.0
+    now[0] += 1.0
+    slack.fail_next(status=429, retry_after=9, body="rate_limited")
+    with pytest.raises(DeliveryError):
+        sink.handle(changed(DEPLOYMENT))
+    assert sink.wait(changed(DEPLOYMENT)) == 9.0
+    assert "status.slack.com" in sink.trouble
+    sink.handle(changed(DEPLOYMENT))
+    assert sink.trouble == ""
+
+
+def test_routes_are_for_a_bot_and_are_read_before_anything_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text("[[route]]\nchannel = '#data'\nquiet = 'always'\n")
+    with pytest.raises(SettingsError, match="route 1: quiet is 'always'"):
+        slack_sink(WatchSettings(slack_token="xoxb-1", slack_channel="#ml", slack_routes=str(file)), {})
+    with pytest.raises(SettingsError, match="SWIRL_SLACK_ROUTES is set, but a webhook has one channel"):
+        slack_sink(WatchSettings(slack_webhook="https://hooks", slack_routes=str(file)), {})
+
+
+def test_buttons_links_and_labels_are_as_the_settings_say(slack: SlackStandIn) -> None:
+    for given, wanted in (
+        ({}, set()),
+        ({"slack_signing_secret": "s"}, {"Acknowledge"}),
+        ({"slack_app_token": "xapp-1"}, {"Acknowledge"}),
+        ({"url": "https://swirl.example.com"}, {"Live page"}),
+        ({"runbook": "https://wiki/x"}, {"Runbook"}),
+    ):
+        bot(slack, **given).sink.handle(changed(DATA))
+        said = str(slack.messages[-1].payload)
+        assert {word for word in ("Acknowledge", "Live page", "Runbook") if word in said} == wanted
