@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
-_VERSION = 5
+_VERSION = 6
 _FIRST_SHARE = 5e-6
 """Alarms per series and window until the first refresh: one a week among 20 series in windows of a minute."""
 _TROUBLE, _SEVERAL = 0.02, 2
@@ -166,10 +166,11 @@ class ChangeBank:
 
     def _mark_trouble(self, start_ms: int) -> None:
         """A fault of a few series is one of their neighbours as well, too weak there to be told."""
+        troubled = np.zeros(self._size, dtype=np.bool_)
         if any(page.state.held.any() for page in self._pages):
             troubled = self._in_trouble(np.concatenate([page.state.held for page in self._pages]))
-            for number, page in enumerate(self._pages):
-                page.state.troubled[troubled[number * SIZE : (number + 1) * SIZE]] = start_ms
+        for number, page in enumerate(self._pages):
+            page.mark_trouble(troubled[number * SIZE : (number + 1) * SIZE], start_ms)
 
     def _in_trouble(self, held: Array) -> NDArray[np.bool_]:
         """Which series belong to a pool of which several are held; shape ``(size,)``."""

@@ -277,7 +277,7 @@ def _spend(state: State, step: Step, at: NDArray[np.intp], hit: NDArray[np.intp]
     state.cut[:, at] = np.maximum(excess, 0.0) * (state.onset[:, at] > state.troubled[at])
     state.cut_by[at] = hit + 1
     _count_cut(state, at, 1)
-    state.watched[at] += 1
+    state.watched[at] += step.quiet[at]
     state.evidence[:, at] = 0.0
     state.peak[:, at] = 0.0
 

@@ -35,6 +35,8 @@ _YOUNG = 120
 _EVERY = 8
 _ADOPTED = 10.0
 _ADOPTED_SPREAD = 60.0
+_LONGEST = 1440.0
+"""Windows of trouble, less those without it, after which it is taken for the way the pool is."""
 
 
 class Page:
@@ -228,6 +230,18 @@ class Page:
     def _set_tilts(self, state: State) -> None:
         begun = state.points >= whiten.FIRST
         cusum.set_tilts(self._kind, state, np.where(begun, whiten.nominal_skew(self._kind, state), 0.0))
+
+    def mark_trouble(self, troubled: Mask, start_ms: int) -> None:
+        """Say which rows belong to a pool of which several are in an incident: what they do is not chance.
+
+        Trouble that hardly ends is believed for half of the time at most, so that learning goes on.
+        """
+        state = self.state
+        believed = troubled & (state.trouble < _LONGEST)
+        state.trouble += np.where(troubled, believed, -1.0 * (state.trouble > 0))
+        state.troubled[believed] = start_ms
+        # A clock that went back must not leave the mark in the future.
+        state.troubled[state.troubled > start_ms] = -1.0
 
     def forecast(self, rows: NDArray[np.intp], start_ms: int, window_ms: int) -> tuple[Array, Array]:
         """Expected values by level and season alone, and their standard deviations."""

@@ -90,6 +90,7 @@ class State:
         spends: false alarms a window that the thresholds in force allow.
         watched: windows that the tails were looked at.
         troubled: start of the last window in which much of the pool was in an incident; -1 for none.
+        trouble: such windows, less those that were not, from 0 on.
         evidence, peak: of each channel: present value, highest in this excursion.
         onset: start of the window where the excursion began.
         tilt: of each pair of channels, in sigmas; limits of z in ``clip``.
@@ -149,6 +150,7 @@ class State:
     spends: Array
     watched: Array
     troubled: Array
+    trouble: Array
     evidence: Array
     peak: Array
     onset: Array

@@ -268,3 +268,27 @@ def test_windows_of_any_length_have_their_parts_of_day_and_week(minutes: int) ->
         scores = bank.score(every(1), now)
         bank.learn(every(1), now)
     assert abs(scores.expected[0]) < 2
+
+
+def test_a_fault_of_the_first_day_does_not_alarm_at_the_same_hour_of_the_second() -> None:
+    """It was too short to be told, and its quarters of an hour have become the season's."""
+    series = 60
+    again, without = (second_day(factor, series) for factor in (1.5, 1.0))
+    assert again.sum() <= without.sum() + 2
+
+
+def second_day(factor: float, series: int) -> NDArray[np.int64]:
+    """Alarms from 9 to 12 on the second day of a rate that was so many times its season from 10 to 11 on the
+    first."""
+    bank, rng, rows = bank_of(Kind.RATE, series), np.random.default_rng(8), every(series)
+    alarms = np.zeros(series, dtype=np.int64)
+    for window in range(1440 + 720):
+        usual = 100 * (1 + 0.5 * np.sin(2 * np.pi * window / 1440))
+        now = points(window, rng.poisson(usual * (factor if 600 <= window < 660 else 1.0), series), MINUTE)
+        if window % 60 == 0:
+            bank.refresh(SHARE)
+        scores = bank.score(rows, now)
+        bank.learn(rows, now)
+        if window >= 1440 + 540:
+            alarms += scores.alarm
+    return alarms
