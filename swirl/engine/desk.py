@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+import threading
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ class Desk:
         self.token = watch.http_token or secrets.token_urlsafe(24)
         self._alerts = AlertmanagerMirror(watch, live=live) if watch.alertmanager else None
         self._listener = self._slack_listener()
+        self._drawn = False
 
     # -- what an engine asks for
 
@@ -78,8 +80,8 @@ class Desk:
             return []
         from swirl.sinks.slack import slack_sinks  # noqa: PLC0415 - slack-sdk is loaded only where it is used
 
-        drawn = importlib.util.find_spec("matplotlib") is not None
-        return slack_sinks(self._watch, memory, chart=self._chart if drawn else None)
+        self._drawn = importlib.util.find_spec("matplotlib") is not None
+        return slack_sinks(self._watch, memory, chart=self._chart if self._drawn else None)
 
     def routes(self) -> list[BaseRoute]:
         """The page, and what it shows as JSON."""
@@ -137,6 +139,8 @@ class Desk:
         for part in (self._alerts, self._listener):
             if part is not None:
                 part.start()
+        if self._drawn:
+            threading.Thread(target=_load_canvas, name="swirl-canvas", daemon=True).start()
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop, within ``timeout`` seconds for each part."""
@@ -159,3 +163,8 @@ class Desk:
             return None
         shown = self._watch.slack_show_labels
         return draw(incident, tracks, deployments=deployments(view), show_labels=shown)
+
+
+def _load_canvas() -> None:
+    """The first chart of a process would wait two seconds for matplotlib, in the middle of an incident."""
+    importlib.import_module("swirl.charts.canvas")

@@ -78,8 +78,8 @@ def _is_back(past: Incident, fading: Fading, case: Case, told: Told) -> bool:
     if told.stage and told.stage == past.stage:
         return True
     shared = set(fading.keys) & set(case.keys)
-    # A fault elsewhere moves what follows from it too; only where a root is open does that say nothing.
-    open_root = unknown in (past.cause, told.cause) or not (past.stage and told.stage)
+    # A fault elsewhere moves what follows from it too; only where no root was found does that say nothing.
+    open_root = past.cause == unknown or not (past.stage and told.stage)
     return any(open_root or key.stage == past.stage for key in shared)
 
 
