@@ -6,11 +6,13 @@ announced and a record that is no frame is sent in the end, so that every panel 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -23,7 +25,7 @@ from swirl.sdk.producer import Producer
 from swirl.settings import KafkaSettings
 from swirl.testing.broker import Broker, free_port
 from swirl.testing.slack import SlackStandIn
-from tests.grafana.services import Prometheus, process, running_prometheus
+from tests.grafana.services import Prometheus, process, running_alertmanager, running_prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,12 +57,12 @@ class Played(NamedTuple):
     Attributes:
         prometheus: that has scraped it.
         at: act -> a moment just before its end, seconds since 1970.
-        slack: what stood in the channel in the end.
+        alerts: act -> summaries of what was firing in Alertmanager in the end of it.
     """
 
     prometheus: Prometheus
     at: dict[str, float]
-    slack: str
+    alerts: dict[str, set[str]]
 
 
 def runnable(expr: str) -> str:
@@ -78,25 +80,40 @@ def live(folder: Path) -> Iterator[Played]:
         kafka = {"SWIRL_KAFKA": broker.address, "SWIRL_FLUSH_SECONDS": str(FLUSH_S)}
         http = f"127.0.0.1:{free_port()}"
         worker = ["-m", "swirl", "worker", "--log", "error"]
+        port = free_port()
+        stack.enter_context(running_alertmanager(folder, port))
+        alertmanager = f"http://127.0.0.1:{port}"
         environment = {**_worker(slack), **kafka, "SWIRL_HTTP": http}
+        environment |= {"SWIRL_ALERTMANAGER": alertmanager, "SWIRL_ALERTMANAGER_SECONDS": "1"}
         log, ready = folder / "worker.log", f"http://{http}/readyz"
         stack.enter_context(process([sys.executable, *worker], log, ready, environment))
         prometheus = stack.enter_context(running_prometheus(folder, http, "1s", str(RULES)))
-        yield Played(prometheus, _play(folder, broker, kafka), slack.transcript())
+        began, alerts = _play(folder, broker, kafka, alertmanager)
+        names = [name for name, _ in ACTS]
+        at = dict(zip(names, (begin - 0.5 for begin in began[1:]), strict=True))
+        yield Played(prometheus, at, dict(zip(names, alerts[1:], strict=True)))
 
 
-def _play(folder: Path, broker: Broker, kafka: Mapping[str, str]) -> dict[str, float]:
-    """Run the pipeline through its acts; when each was about to end."""
+def _play(
+    folder: Path, broker: Broker, kafka: Mapping[str, str], alertmanager: str
+) -> tuple[list[float], list[set[str]]]:
+    """Run the pipelines through their acts; when each began and what was firing then, and so of the end."""
     begins: list[float] = []
+    alerts: list[set[str]] = []
     with _pipeline("digits", _DIGITS, folder, kafka), _pipeline("ads", _ADS, folder, kafka) as running:
         assert running.stdout is not None
         for line in running.stdout:
             begins.append(int(line.split()[2]) / 1000)
+            alerts.append(_firing(alertmanager))
             if len(begins) == len(ACTS):
                 _plan_and_spoil(broker.address)
         assert running.wait(30) == 0, (folder / "ads.log").read_text()
-    names = [name for name, _ in ACTS]
-    return dict(zip(names, (begin - 0.5 for begin in (*begins[1:], time.time() - 1.0)), strict=True))
+        return [*begins, time.time() - 0.5], [*alerts, _firing(alertmanager)]
+
+
+def _firing(alertmanager: str) -> set[str]:
+    with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=5) as answer:
+        return {alert["annotations"]["summary"] for alert in json.load(answer)}
 
 
 @contextmanager

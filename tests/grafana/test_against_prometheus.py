@@ -166,6 +166,16 @@ def test_of_all_alerts_only_the_one_that_was_provoked_is_raised(played: Played) 
     assert [dict(labels)["alertname"] for labels, _ in raised] == ["SwirlDeadLetters"]
 
 
+@pytest.mark.timeout(400)
+def test_alertmanager_has_a_heartbeat_and_each_open_incident(played: Played) -> None:
+    data, bug = "ingest: data pipeline broken", "classify: bad deployment"
+    assert played.alerts[HEALTHY] == {"Swirl watches."}
+    assert played.alerts[BROKEN] == {"Swirl watches.", data}
+    assert {"Swirl watches.", bug} <= played.alerts[BUG]
+    assert not {data, bug} & played.alerts[LAST]
+    assert "Swirl watches." in played.alerts[LAST]
+
+
 # -- without a worker
 
 
