@@ -10,6 +10,7 @@ import numpy as np
 from swirl.budget import Tails, exceedance, tail_law, thresholds
 from swirl.detector import Kind, Points, Rows, Scores, restoring
 from swirl_detectors import cusum, whiten
+from swirl_detectors.dispersion import COUNTED
 from swirl_detectors.page import SIZE, Page
 from swirl_detectors.state import HEIGHT, SIDES
 
@@ -94,8 +95,8 @@ class ChangeBank:
         kind: of the series, other than a distribution.
         warm_up: see :class:`ChangeDetector`.
         sides: see :class:`ChangeDetector`.
-        rising_only: the values are standard normal deviates of a statistic with a known null law, and only
-            those above what is expected are anomalies.
+        known_law: the values are standard normal deviates of a statistic with a known null law, whose far
+            tail need not be learnt to be believed.
         pool: learn tails from all series together.
 
     Attributes:
@@ -109,7 +110,7 @@ class ChangeBank:
         warm_up: int = 60,
         *,
         sides: Sides = "both",
-        rising_only: bool = False,
+        known_law: bool = False,
         pool: bool = True,
     ) -> None:
         if kind is Kind.DISTRIBUTION:
@@ -117,8 +118,8 @@ class ChangeBank:
         self.kind = kind
         self.expected_alarms = 0.0
         self._warm_up = warm_up
-        self._sides: Sides = "up" if rising_only else sides
-        self._known_law = rising_only or kind in whiten.COUNTED
+        self._sides: Sides = sides
+        self._known_law = known_law or kind in COUNTED
         self._pool = pool
         self._pages: list[Page] = []
         self._size = 0

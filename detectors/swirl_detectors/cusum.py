@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swirl_detectors.state import Array, Mask, Sides, State
-    from swirl_detectors.whiten import Step
+    from swirl_detectors.step import Step
 
 __all__ = [
     "EXTRA",

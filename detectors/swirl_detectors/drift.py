@@ -133,7 +133,7 @@ class DriftBank:
         )
         self._rows: list[Series] = []
         self._judged: dict[int, tuple[Sample, Judged | None]] = {}
-        self._inner = ChangeBank(Kind.LEVEL, config.warm_up, rising_only=True)
+        self._inner = ChangeBank(Kind.LEVEL, config.warm_up, sides="up", known_law=True)
         self._outright = 5e-6 * _OUTRIGHT
         self._allowed = 0.0
         self._alarmed: Rows = np.empty(0, dtype=np.intp)

@@ -9,6 +9,8 @@ import numpy as np
 from swirl.budget import remembered
 from swirl.detector import Kind
 from swirl_detectors import cusum, daytype, whiten
+from swirl_detectors.dispersion import COUNTED, nominal_skew
+from swirl_detectors.learning import learn
 from swirl_detectors.outlook import outlook
 from swirl_detectors.profile import Profile
 from swirl_detectors.season import bins_a_day, caution, settled
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from swirl_detectors.state import Array, Mask, Sides
+    from swirl_detectors.step import Step
 
     Columns = tuple[Array, Array, Array, Array, Mask, Mask, Mask, NDArray[np.int64], Mask]
     """Evidence, expected, low, high, alarm, loud, accumulated, since, learning: the fields of Scores in their
@@ -59,7 +62,7 @@ class Page:
         self.table = new_table(0)
         self.profile = Profile(kind, 0)
         self.state = State(self.table)
-        self._step: whiten.Step | None = None
+        self._step: Step | None = None
         self._scored: NDArray[np.intp] | None = None
         self.parts = BINS
 
@@ -137,7 +140,7 @@ class Page:
             ~step.ready,
         )
 
-    def _ready(self, state: State, step: whiten.Step) -> Mask:
+    def _ready(self, state: State, step: Step) -> Mask:
         ready = state.points >= self._warm_up
         if self._kind is Kind.RATIO:
             ready &= state.weight * step.share * (1 - step.share) >= _EXPECTED_EVENTS
@@ -155,7 +158,7 @@ class Page:
             end[~judged] = np.nan
         return ends
 
-    def _follow(self, state: State, step: whiten.Step) -> None:
+    def _follow(self, state: State, step: Step) -> None:
         """Where the series is that are held: the level, should a person call it the new normal."""
         held = state.held > 0
         if held.any():
@@ -207,15 +210,15 @@ class Page:
         self.table[:, columns] = table
         return allowed
 
-    def _learn_but(self, some: NDArray[np.intp], step: whiten.Step) -> float:
+    def _learn_but(self, some: NDArray[np.intp], step: Step) -> float:
         """Learn all rows but some: where these are few, putting them back is less to copy."""
         kept = self.table[:, some]
         allowed = self._learn(self.state, step)
         self.table[:, some] = kept
         return allowed - float((self.state.spends * step.ready)[some].sum())
 
-    def _learn(self, state: State, step: whiten.Step) -> float:
-        whiten.learn(self._kind, state, step)
+    def _learn(self, state: State, step: Step) -> float:
+        learn(self._kind, state, step)
         cusum.count_excursions(state, step)
         young = state.points <= _YOUNG
         if young.any():
@@ -229,7 +232,7 @@ class Page:
 
     def _set_tilts(self, state: State) -> None:
         begun = state.points >= whiten.FIRST
-        cusum.set_tilts(self._kind, state, np.where(begun, whiten.nominal_skew(self._kind, state), 0.0))
+        cusum.set_tilts(self._kind, state, np.where(begun, nominal_skew(self._kind, state), 0.0))
 
     def mark_trouble(self, troubled: Mask, start_ms: int) -> None:
         """Say which rows belong to a pool of which several are in an incident: what they do is not chance.
@@ -284,7 +287,7 @@ class Page:
         state.weight *= np.minimum(1.0, _ADOPTED / np.maximum(state.points, 1.0))
         state.points[:] = np.minimum(state.points, _ADOPTED)
         state.spread *= np.minimum(1.0, _ADOPTED_SPREAD / np.maximum(state.spread[1], 1.0))
-        if self._kind not in whiten.COUNTED:
+        if self._kind not in COUNTED:
             # The new normal may be wilder than the old one, and a series that never moved knows nothing of
             # its scale.
             wilder = state.recent_square > state.variance

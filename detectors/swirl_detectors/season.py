@@ -19,7 +19,7 @@ from swirl_detectors.state import BINS
 
 if TYPE_CHECKING:
     from swirl_detectors.state import Array, Mask, State
-    from swirl_detectors.whiten import Step
+    from swirl_detectors.step import Step
 
 __all__ = [
     "DAY_MS",

@@ -123,7 +123,7 @@ def rejections(data: str, n: int, cluster: int, series: int, judged: int) -> dic
 
 def whitened(z: Array) -> Array:
     """What the change detector makes of deviates: level, spread and memory learnt as they go."""
-    bank = ChangeBank(Kind.LEVEL, rising_only=True)
+    bank = ChangeBank(Kind.LEVEL, sides="up", known_law=True)
     bank.grow(len(z))
     every, ones = np.arange(len(z)), np.ones(len(z))
     found = np.full(z.shape, np.nan)
