@@ -63,7 +63,7 @@ class ChangeDetector:
         ...     bank.learn(row, points)
         ...     if scores.alarm[0]:
         ...         print(window, scores.value, scores.expected.round(2), scores.low.round(3))
-        301 [0.22] [0.3] [0.259]
+        301 [0.22] [0.3] [0.257]
     """
 
     name: ClassVar[str] = "change"
