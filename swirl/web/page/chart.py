@@ -109,6 +109,10 @@ class _Axis:
         clipped: NDArray[np.float64] = 100.0 * (1.0 - np.clip(share, 0.0, 1.0))
         return clipped
 
+    def at(self, value: float) -> float:
+        """The same for one value."""
+        return float(self.place(np.array(value)))
+
     def ticks(self) -> list[float]:
         """Two or three round values."""
         if self.log:
@@ -139,48 +143,75 @@ def draw(
         deployments: of all stages.
         judged: its limits are shown.
     """
-    start, end = int(track.start_ms[0]), int(track.start_ms[-1]) + track.window_ms
-    across = 100.0 * (track.start_ms + track.window_ms - start) / (end - start)
+    span = _Span(track)
     low, high = _limits(track) if judged else (float("nan"), float("nan"))
     axis = _Axis(track, high)
     down = axis.place(track.value)
-    since = (fault_ms - start) / (end - start) * 100.0 if start < fault_ms < end else None
-    until = min(end, until_ms or end)
-    split = int(np.searchsorted(track.start_ms, fault_ms)) if role and fault_ms else len(down)
-    back = max(split, int(np.searchsorted(track.start_ms, until)))
-    hot, rest = slice(max(0, split - 1), back), slice(max(0, back - 1), None)
-    calm = _path(across[rest], down[rest]) if back < len(down) else ""
-    outside = np.isin(track.state, _OUT) & (np.arange(len(down)) >= split)
+    since = fault_ms if role and fault_ms else span.end
+    outside = np.isin(track.state, _OUT) & (track.start_ms >= since)
     last = _last(track.value)
     low, high = telling_limits(track.key, low, high)
-    usual = limits(track.key, low, high)
-    band = f"{'limits' if isfinite(low) and isfinite(high) else 'alarm'} {usual}" if usual else ""
+    band = _told(track.key, low, high)
+    until = min(span.end, until_ms or span.end)
+    line, hot = _lines(track, span, down, since, until)
+    points = zip(span.across[outside], down[outside], strict=True)
     return Chart(
         key=track.key,
         name=name_of(track.key),
         unit=unit_of(track.key),
         role=role,
-        line=_path(across[:split], down[:split]) + calm,
-        hot=_path(across[hot], down[hot]) if split < len(down) else "",
-        dots="".join(f"M{x:.1f},{y:.1f}h0" for x, y in zip(across[outside], down[outside], strict=True)),
-        band=_band(track, axis, across) if judged else "",
-        rows=tuple(
-            Label(round(float(axis.place(np.array(at))), 1), tick(track.key, at)) for at in axis.ticks()
-        ),
-        columns=_times(start, end),
-        fault=None if since is None else round(since, 2),
-        lasts=round((until - max(start, fault_ms)) / (end - start) * 100.0, 2),
+        line=line,
+        hot=hot,
+        dots="".join(f"M{x:.1f},{y:.1f}h0" for x, y in points),
+        band=_band(track, axis, span.across) if judged else "",
+        rows=tuple(Label(round(axis.at(tick_at), 1), tick(track.key, tick_at)) for tick_at in axis.ticks()),
+        columns=_times(span.start, span.end),
+        fault=span.share(fault_ms) if span.has(fault_ms) else None,
+        lasts=round(span.share(until) - span.share(max(span.start, fault_ms)), 2),
         over=bool(until_ms),
         deployments=tuple(
-            Label(round(100.0 * (d.since_ms - start) / (end - start), 2), d.version)
-            for d in deployments
-            if start < d.since_ms < end
+            Label(span.share(d.since_ms), d.version) for d in deployments if span.has(d.since_ms)
         ),
         now=Label(_clear(float(down[last])) if last is not None else 97.0, _now(track, last)),
         limits=Label(_above(axis, low, high), band) if band else None,
         log=axis.log,
         say=_say(track, band, last, outside, judged=judged),
     )
+
+
+class _Span:
+    """The time that is in view; a window's value stands at its end."""
+
+    def __init__(self, track: Track) -> None:
+        self.start, self.end = int(track.start_ms[0]), int(track.start_ms[-1]) + track.window_ms
+        self.across = 100.0 * (track.start_ms + track.window_ms - self.start) / (self.end - self.start)
+
+    def share(self, at_ms: int) -> float:
+        """Per cent from the left."""
+        return round(100.0 * (at_ms - self.start) / (self.end - self.start), 2)
+
+    def has(self, at_ms: int) -> bool:
+        """Whether a moment is in view."""
+        return self.start < at_ms < self.end
+
+
+def _lines(
+    track: Track, span: _Span, down: NDArray[np.float64], since_ms: int, until_ms: int
+) -> tuple[str, str]:
+    """The line before a fault and after it, and the line while it lasts."""
+    split = int(np.searchsorted(track.start_ms, since_ms))
+    back = max(split, int(np.searchsorted(track.start_ms, until_ms)))
+    hot, rest = slice(max(0, split - 1), back), slice(max(0, back - 1), None)
+    before, after = _path(span.across[:split], down[:split]), ""
+    if back < len(down):
+        after = _path(span.across[rest], down[rest])
+    return before + after, _path(span.across[hot], down[hot]) if split < len(down) else ""
+
+
+def _told(key: SeriesKey, low: float, high: float) -> str:
+    """The limits in words."""
+    words = limits(key, low, high)
+    return f"{'limits' if isfinite(low) and isfinite(high) else 'alarm'} {words}" if words else ""
 
 
 def _limits(track: Track) -> tuple[float, float]:
@@ -239,8 +270,8 @@ def _clear(at: float) -> float:
 
 def _above(axis: _Axis, low: float, high: float) -> float:
     """Above the band where there is room, below it otherwise, else inside."""
-    top = float(axis.place(np.array(high))) if isfinite(high) else 0.0
-    bottom = float(axis.place(np.array(low))) if isfinite(low) else 100.0
+    top = axis.at(high) if isfinite(high) else 0.0
+    bottom = axis.at(low) if isfinite(low) else 100.0
     if top > 22.0:
         return round(top - 4.0, 1)
     return round(bottom + 13.0, 1) if bottom < 84.0 else 12.0

@@ -32,8 +32,6 @@ from swirl.web.page.words import end_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from markupsafe import Markup
-
     from swirl.clock import Clock
     from swirl.effect import Incident
     from swirl.frame import Act
@@ -63,16 +61,16 @@ class Main(NamedTuple):
         title: of the window.
         icon: ``"healthy"``, ``"learning"`` or ``"open"``.
         status: what a screen reader is told when it changes.
-        html: the header's changing part and the main part.
+        header, html, footer: the parts that differ; HTML, marked as such for the template around them.
         name: of the pipeline, ``""`` for none.
     """
 
     title: str
     icon: str
     status: str
-    header: Markup
-    html: Markup
-    footer: Markup
+    header: str
+    html: str
+    footer: str
     name: str = ""
 
 
