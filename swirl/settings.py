@@ -225,7 +225,9 @@ class WatchSettings(Settings):
     slack_channel: str = _setting("SWIRL_SLACK_CHANNEL", "", "channel for the bot, such as #ads-oncall")
     slack_url: str = _setting("SWIRL_SLACK_URL", "https://slack.com/api/", "where the bot talks to")
     slack_show_labels: bool = _setting(
-        "SWIRL_SLACK_SHOW_LABELS", default=False, doc="1: reasons of invalid records may be shown in Slack"
+        "SWIRL_SLACK_SHOW_LABELS",
+        default=False,
+        doc="1: labels, segments and reasons of invalid records may be shown in Slack",
     )
     slack_signing_secret: str = _setting(
         "SWIRL_SLACK_SIGNING_SECRET",

@@ -18,6 +18,7 @@ except ImportError:
 from swirl.cli.completion_command import completion
 from swirl.cli.incidents_commands import incidents
 from swirl.cli.mute_commands import mute, unmute
+from swirl.cli.page_command import page
 from swirl.cli.watch_command import watch
 
 __all__ = ["group"]
@@ -207,5 +208,5 @@ def drill(
     sys.exit(run(Options(target, send, per_second, strength, quiet, only, seed), click.echo))
 
 
-for _command in (completion, incidents, mute, unmute, watch):
+for _command in (completion, incidents, mute, page, unmute, watch):
     group.add_command(_command)

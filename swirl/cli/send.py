@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from swirl.frame import Act
 
-__all__ = ["account", "seen", "send"]
+__all__ = ["account", "folders", "seen", "send"]
 
 _CLIENT = "swirl-command"
 _TAKEN_S, _ASK_S = 10.0, 3.0
@@ -102,7 +102,7 @@ def _refusal(error: BaseException, settings: KafkaSettings, topic: str) -> str:
 
 def _to_socket(act: Act) -> None:
     why = "no process watches"
-    for folder in _folders():
+    for folder in folders():
         if not (folder / "lock").exists():
             continue
         try:
@@ -124,7 +124,7 @@ def _to_socket(act: Act) -> None:
     )
 
 
-def _folders() -> Iterator[Path]:
+def folders() -> Iterator[Path]:
     """Where the state may be, as :func:`swirl.watch` looks for it."""
     state = WatchSettings.from_environment().state
     if state:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
+    from swirl.clock import Clock
     from swirl.effect import Effect, Incident
     from swirl.frame import Act
     from swirl.monitor import Monitor
@@ -41,6 +42,7 @@ class Desk:
         act: sends an act the way that frames go; raises :class:`OSError` where nobody takes it.
         settings: that are in effect, for the page.
         live: whether the engine makes progress, and in words.
+        clock: of the engine; default: this machine's.
 
     Raises:
         SettingsError: a setting cannot be used.
@@ -57,8 +59,10 @@ class Desk:
         *,
         settings: Sequence[Settings] = (),
         live: Callable[[], tuple[bool, str]] = lambda: (True, "ok"),
+        clock: Clock | None = None,
     ) -> None:
         self._watch, self._act, self._settings = watch, act, (watch, *settings)
+        self._clock = clock
         self.board = Board()
         self.token = watch.http_token or secrets.token_urlsafe(24)
         self._alerts = AlertmanagerMirror(watch, live=live) if watch.alertmanager else None
@@ -85,7 +89,9 @@ class Desk:
 
     def routes(self) -> list[BaseRoute]:
         """The page, and what it shows as JSON."""
-        pages = page_routes(self.board, self._act, self.token, settings=self._settings, url=self._watch.url)
+        pages = page_routes(
+            self.board, self._act, self.token, settings=self._settings, url=self._watch.url, clock=self._clock
+        )
         return [*api_routes(self.board, version("swirl-monitor")), *pages]
 
     def signed_routes(self) -> list[BaseRoute]:

@@ -7,6 +7,7 @@ frames over a Unix socket, and one of them takes over when it goes.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import threading
@@ -142,7 +143,9 @@ class LocalEngine(Transport):
     def _build(self) -> None:
         monitor = Monitor(self._settings, self._detectors)
         self._restore(monitor)
-        desk = self._desk = Desk(self._watch, self.act, settings=(self._settings,), live=self._live)
+        desk = self._desk = Desk(
+            self._watch, self.act, settings=(self._settings,), live=self._live, clock=self._clock
+        )
         exporter = PrometheusSink(outlets=self._counts, refused=lambda: self._lost_frames(monitor))
         memory: MutableMapping[str, str] = self._folder.memory("slack") if self._folder is not None else {}
         people = [*desk.people(memory), *self._extra_sinks] or [LogSink()]
@@ -158,6 +161,7 @@ class LocalEngine(Transport):
             for collect in (ProcessCollector, PlatformCollector):
                 collect(registry=registry)
             self._web = serve(self._pages(registry, desk), self._watch.http)
+            self._announce(self.page)
         if self._folder is not None:
             self._server = ShareServer(self._folder.socket_path, loop.put)
         desk.take_over(monitor)
@@ -222,6 +226,12 @@ class LocalEngine(Transport):
         loop = self._loop
         own = {"queue_full": loop.overflowed, "fold_failed": loop.failed} if loop is not None else {}
         return {**monitor.refused, **{cause: n for cause, n in own.items() if n}}
+
+    def _announce(self, page: str) -> None:
+        """For ``swirl page``; a disk that is full is no reason not to watch."""
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                self._folder.announce(page)
 
     def _pages(self, registry: CollectorRegistry, desk: Desk) -> Starlette:
         return application(
@@ -336,6 +346,7 @@ class LocalEngine(Transport):
             outlet.close(_left(deadline))
         if self._web is not None:
             self._web.close(_left(deadline))
+            self._announce("")
         if self._folder is not None:
             self._folder.release()
         self._client = self._server = self._web = None

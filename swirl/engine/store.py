@@ -136,6 +136,17 @@ class StateFolder:
         (self.path / "monitor.state").replace(aside)
         return aside
 
+    def announce(self, page: str) -> None:
+        """Write down where the page of the process that watches is; ``""``: nowhere any more."""
+        _replace(self.path / "page", page.encode())
+
+    def page(self) -> str:
+        """What was announced last, ``""`` for nothing; a process that was killed took nothing back."""
+        try:
+            return (self.path / "page").read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
     def memory(self, name: str) -> Memory:
         """A small mapping of texts that outlives the process."""
         return Memory(self.path / f"{name}.json")

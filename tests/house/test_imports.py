@@ -38,6 +38,7 @@ EXTRAS = {
     "swirl.engine.faust": ["watch", "worker"],
     "swirl_pipelines.digits": ["watch", "drift-demo"],
     "swirl_pipelines": ["watch", "demo"],
+    "swirl.charts.canvas": ["watch", "charts"],
     "swirl": ["watch"],
 }
 

@@ -136,7 +136,7 @@ def test_with_the_least_rights_all_works_and_nothing_tells_a_secret_even_at_debu
     admin = deployment.settings("admin")
     found = records(admin, *deployment.topics)
     incidents = [record.value for record in found if record.topic == deployment.topics.incidents]
-    assert msgspec.msgpack.decode(incidents[0], type=IncidentRecord).change.incident.pipeline == "ads"
+    assert msgspec.msgpack.decode(incidents[0], type=IncidentRecord).change.pipeline == "ads"
     assert {record.topic for record in found} == set(deployment.topics) - {deployment.topics.dead_letters}
     everything = b"\n".join(part or b"" for record in found for part in (record.key, record.value))
     assert leaks(everything.decode("latin-1") + "".join(pages)) == []

@@ -116,7 +116,9 @@ class WorkerApp(faust.App):
             self._web = serve(pages, self.watch.http)
         self.desk.start()
         pages_at = (
-            f"/metrics at {self._web.url}" if self._web is not None and self._web.listening else "no /metrics"
+            f"page and /metrics at {self._web.url}"
+            if self._web is not None and self._web.listening
+            else "no page, no /metrics"
         )
         _log.info(
             "a worker of group %s, Kafka at %s, %s",
