@@ -301,7 +301,9 @@ class LocalEngine(Transport):
 
     def _ready(self) -> tuple[bool, str]:
         names = self._monitor.pipelines if self._monitor is not None else ()
-        return self._loop is not None, f"watching {', '.join(names) or 'nothing yet'}"
+        told = [f"watching {', '.join(names) or 'nothing yet'}", *(o.trouble for o in self._outlets)]
+        told += [self._desk.trouble] if self._desk is not None else []
+        return self._loop is not None, "\n".join(filter(None, told))
 
     def folded(self, timeout: float = 5.0) -> bool:
         """Wait until all frames are folded; False if that took longer than ``timeout`` seconds."""

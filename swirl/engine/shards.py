@@ -413,6 +413,11 @@ class Shards:
         for outlet in (self.outlet, *self._followers):
             outlet.close(max(0.1, deadline - self._clock()))
 
+    @property
+    def trouble(self) -> list[str]:
+        """What is wrong with those who tell people, and what to do about it."""
+        return [outlet.trouble for outlet in (self.outlet, *self._followers) if outlet.trouble]
+
     def _counts(self) -> dict[str, Counts]:
         counts = {outlet.name: outlet.counts for outlet in (self.outlet, *self._followers)}
         return counts | (self._desk.counts if self._desk is not None else {})

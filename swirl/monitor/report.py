@@ -139,7 +139,7 @@ _KEPT = {"reason": "reasons", "error": "error_types", "label": "labels"}
 
 
 class RunningTotals:
-    """Totals by stage and version, of the newest versions only."""
+    """Totals by stage and version, of the newest versions; older ones are one, so that sums never fall."""
 
     def __init__(self) -> None:
         self._totals: dict[str, dict[str, Totals]] = {}
@@ -151,8 +151,8 @@ class RunningTotals:
         total = versions.get(piece.version)
         if total is None:
             total = versions[piece.version] = Totals()
-            for version in list(versions)[:-_VERSIONS]:
-                del versions[version]
+            for version in [name for name in versions if name != OVERFLOW][:-_VERSIONS]:
+                _unite(versions.setdefault(OVERFLOW, Totals()), versions.pop(version))
         counters = piece.counters
         for name, count in counters.items():
             if name in _COUNTED:
@@ -187,6 +187,18 @@ class RunningTotals:
         """Take what ``snapshot`` gave."""
         self._totals = msgspec.convert(data[0], dict[str, dict[str, Totals]])
         self.overflowed = data[1]
+
+
+def _unite(kept: Totals, gone: Totals) -> None:
+    """Add the totals of a version to those of others that are gone."""
+    for name in Totals.__struct_fields__:
+        ours, theirs = getattr(kept, name), getattr(gone, name)
+        if isinstance(theirs, dict):
+            for label, count in theirs.items():
+                place = label if label in ours or len(ours) < _LABELS else OVERFLOW
+                ours[place] = min(ours.get(place, 0) + count, MOST_COUNTED)
+        else:
+            setattr(kept, name, min(ours + theirs, type(theirs)(MOST_COUNTED)))
 
 
 def _copied(total: Totals) -> Totals:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from swirl.sinks.backlog import Backlog, Counts, Retries
-from swirl.sinks.base import Doubting, Pacing
+from swirl.sinks.base import Doubting, Pacing, Troubled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +68,11 @@ class Outlet:
         """What became of the effects so far."""
         with self._changed:
             return self._backlog.counts
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the sink and what to do about it, ``""`` when nothing is known."""
+        return self._sink.trouble if isinstance(self._sink, Troubled) else ""
 
     def offer(self, effect: Effect, *, doubtful: bool = False) -> bool:
         """Hand over an effect and return at once; False if it was seen before, dropped, or comes too late.

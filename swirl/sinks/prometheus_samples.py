@@ -191,7 +191,7 @@ def of_mutes(pipeline: str, mutes: Iterable[Mute]) -> Iterator[Told]:
 def of_sinks(outlets: Mapping[str, Counts], refused: Mapping[str, int]) -> Iterator[Told]:
     """What became of effects, and records that could not be read."""
     for sink, counts in outlets.items():
-        for outcome in ("delivered", "failed", "dropped"):
+        for outcome in ("delivered", "replaced", "failed", "dropped"):
             yield "swirl_sink_effects_total", {"sink": sink, "outcome": outcome}, getattr(counts, outcome)
         yield "swirl_sink_retries_total", {"sink": sink}, counts.retried
         yield "swirl_sink_pending", {"sink": sink}, counts.pending

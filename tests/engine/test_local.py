@@ -183,6 +183,26 @@ def test_slack_hears_of_a_fault_through_the_real_client_and_a_restart_keeps_the_
         assert "resolved" in slack.transcript()
 
 
+class Sulking:
+    """A sink that knows what is wrong with it."""
+
+    name = "sulking"
+    trouble = "sulking: the token is wrong; set another one"
+
+    def handle(self, effect: Effect) -> None:
+        """Take nothing in."""
+
+
+def test_what_is_wrong_with_a_sink_stands_beside_that_it_watches(tmp_path: Path) -> None:
+    engine = LocalEngine(watch=WatchSettings(http="127.0.0.1:0"), sinks=[Sulking()], state=tmp_path)
+    engine.start()
+    try:
+        with urllib.request.urlopen(engine.http + "/readyz", timeout=10) as answer:
+            assert answer.read().decode() == f"watching nothing yet\n{Sulking.trouble}\n"
+    finally:
+        engine.close()
+
+
 def test_metrics_and_health_are_served(clock: ManualClock) -> None:
     engine = LocalEngine(SETTINGS, WatchSettings(http="127.0.0.1:0"), clock=clock)
     engine.start()

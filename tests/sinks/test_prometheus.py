@@ -211,7 +211,7 @@ def test_sinks_and_refused_frames_are_asked_at_each_scrape() -> None:
     exporter.outlets["slack"] = Counts(5, 4, 3, 2, 1)
     exporter.refused["truncated"] = 6
     assert exporter.samples("swirl_sink_effects_total") == {
-        ("slack", "delivered"): 5, ("slack", "failed"): 3, ("slack", "dropped"): 2,
+        ("slack", "delivered"): 5, ("slack", "replaced"): 0, ("slack", "failed"): 3, ("slack", "dropped"): 2,
     }  # fmt: skip
     assert exporter.value("swirl_sink_retries_total", sink="slack") == 4
     assert exporter.value("swirl_sink_pending", sink="slack") == 1

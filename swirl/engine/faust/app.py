@@ -239,7 +239,8 @@ class WorkerApp(faust.App):
 
     def _ready(self) -> tuple[bool, str]:
         owned = ", ".join(map(str, self.shards.partitions)) or "none"
-        return self.shards.ready, f"partitions {owned}" if self.shards.ready else "waiting for partitions"
+        told = [f"partitions {owned}" if self.shards.ready else "waiting for partitions"]
+        return self.shards.ready, "\n".join(filter(None, [*told, *self.shards.trouble, self.desk.trouble]))
 
 
 def _options(kafka: KafkaSettings, worker: WorkerSettings) -> dict[str, Any]:
