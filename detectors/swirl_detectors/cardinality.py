@@ -110,13 +110,13 @@ class CardinalityDetector:
         >>> for window in range(61):
         ...     seen = {f"shop {i}": int(n) for i, n in enumerate(rng.multinomial(500, shares)) if n}
         ...     if window == 60:
-        ...         seen |= {f"order {i}": 1 for i in range(100)}
+        ...         seen |= {f"order {i}": 1 for i in range(200)}
         ...     points = Points(window * 60_000, 60_000, none, none, [seen])
         ...     scores = bank.score(row, points)
         ...     bank.learn(row, points)
         ...     if scores.alarm[0]:
         ...         print(window, scores.value, scores.expected.round(1))
-        60 [140.] [39.9]
+        60 [240.] [40.]
     """
 
     name: ClassVar[str] = "cardinality"
