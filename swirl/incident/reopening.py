@@ -87,6 +87,8 @@ def resume(state: State, fading: Fading, past: Incident, case: Case, present: Pr
     """The case goes on with what was told and counted before."""
     forget(state, fading.incident)
     state.past = [one for one in state.past if one.id != past.id]
+    for planned in state.mutes.values():  # it came, but it did not go
+        planned.came = [one for one in planned.came if one.id != past.id]
     case.incident, case.shown = past, fading.shown
     case.worst, case.cost = fading.worst, fading.cost
     for window in present.history.windows:

@@ -235,3 +235,17 @@ def test_planned_work_survives_a_restart() -> None:
     ads.tick(60)
     assert [incident.id for incident in ads.mutes[-1].incidents] == [ads.last.id]
     assert msgspec.msgpack.encode(ads.mutes[-1])
+
+
+def test_what_came_back_during_the_work_and_stays_is_told_as_open_and_not_as_gone() -> None:
+    ads = warm()
+    ads.mute("", HOUR)
+    ads.pass_by(4, BROKEN, ALARMS)
+    ads.pass_by(18)
+    ads.pass_by(4, BROKEN, ALARMS)
+    assert ads.transitions() == ["opened", "resolved", "reopened"]
+    assert muted(ads) == [True, True, True]
+    ads.say("unmute", "", stage="")
+    assert ads.mutes[-1].incidents == ()
+    assert ads.transitions()[3:] == ["opened"]
+    assert (ads.last.state, ads.last.muted) == ("open", False)
