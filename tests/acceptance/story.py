@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["CHANNEL", "RESTART", "Story", "written"]
 
 CHANNEL = "#ads-oncall"
-START_S = 1_795_230_560.4
-"""2026-11-21 03:09:20 UTC; faults seldom begin with a window."""
-HEALTHY_S = 180
-"""Before the first fault: longer than on the screen, where somebody waits."""
+FAULT_S = 1_795_230_740.4
+"""2026-11-21 03:12:20 UTC; faults seldom begin with a window."""
+HEALTHY_S = 900
+"""Before the first fault, for the page: longer than on the screen, where somebody waits."""
 RESTART = 5
 """Seconds into the first fault after which the engine is stopped."""
 _PATIENCE_S = 30.0
@@ -57,11 +57,12 @@ class Story(Transport):
         folder: of the state; it stays from engine to engine.
         slack: who is told.
         rate: tweets a second.
+        healthy_s: seconds before the first fault.
     """
 
-    def __init__(self, folder: Path, slack: SlackStandIn, rate: float = 2_500.0) -> None:
-        self._folder, self._slack = folder, slack
-        self.clock = ManualClock(START_S)
+    def __init__(self, folder: Path, slack: SlackStandIn, rate: float = 2_500.0, healthy_s: int = 60) -> None:
+        self._folder, self._slack, self._healthy_s = folder, slack, healthy_s
+        self.clock = ManualClock(FAULT_S - healthy_s)
         self.engine = self._begin()
         world = World(made_up_tweets(7), 7)
         self.ads = world.pipeline()
@@ -106,7 +107,7 @@ class Story(Transport):
             at: called after each second with the act, the second of it and this story.
         """
         for number, (name, seconds, what) in enumerate(PLAN):
-            for second in range(round(seconds) if number else HEALTHY_S):
+            for second in range(round(seconds) if number else self._healthy_s):
                 begin = self._happens[what] if second == 0 else _nothing
                 self._runner.play([Act(name, 1.0, begin)], _nothing)
                 self.engine.drain(_PATIENCE_S)
@@ -147,7 +148,7 @@ def written(act: str, second: int, story: Story) -> None:
 def main() -> None:
     """Play, and write the page and its chart."""
     with tempfile.TemporaryDirectory() as folder, SlackStandIn(channels=(CHANNEL,)) as slack:
-        story = Story(Path(folder), slack)
+        story = Story(Path(folder), slack, healthy_s=HEALTHY_S)
         story.play(written)
         story.close(_PATIENCE_S)
         _PAGE.write_text(f"{_HEAD}\n{markdown(slack)}\n", encoding="utf-8")
