@@ -35,11 +35,13 @@ class Law:
         kind: of the series.
         shape: makes the shapes of some series from a generator.
         draw: values at a factor on the level, and the denominators.
+        days: that are run: what has no week has shown all of itself after two.
     """
 
     kind: Kind
     shape: Callable[[np.random.Generator, int], Shape]
     draw: Callable[[np.random.Generator, Array], tuple[Array, float]]
+    days: int = 14
 
 
 def _day(amplitude: float) -> Callable[[np.random.Generator, int], Shape]:
@@ -133,9 +135,9 @@ LAWS = {
     "seasonal NB 200, 60 %, 3x": Law(Kind.RATE, _day(0.6), _rate(200, 3)),
     "seasonal latency, AR 0.5": Law(Kind.POSITIVE, _day(0.3), _latency),
     "seasonal ratio 0.2 of 500": Law(Kind.RATIO, _day(0.4), _ratio),
-    "weekly rate, weekend at half": Law(Kind.RATE, _weekend(holiday=False), _rate(100)),
-    "the same, a holiday in week 3": Law(Kind.RATE, _weekend(holiday=True), _rate(100)),
-    "a shape for every weekday": Law(Kind.RATE, _weekdays, _rate(100)),
+    "weekly rate, weekend at half": Law(Kind.RATE, _weekend(holiday=False), _rate(100), days=28),
+    "the same, a holiday in week 3": Law(Kind.RATE, _weekend(holiday=True), _rate(100), days=28),
+    "a shape for every weekday": Law(Kind.RATE, _weekdays, _rate(100), days=28),
     "normal": Law(Kind.LEVEL, _flat, _normal),
     "Poisson 100": Law(Kind.RATE, _flat, _rate(100)),
 }
