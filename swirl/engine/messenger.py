@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from swirl.effect import IncidentChanged, MuteChanged
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Messenger"]
 
-_LOOK_S = 0.05
+_LOOK_S = 0.1
+_FENCED_S = 1.0
 
 
 class Messenger:
@@ -30,7 +30,8 @@ class Messenger:
         sink: tells people.
         threads: incident -> where the sink tells it; the same mapping as the sink's own memory.
         fenced: whether this worker may have lost its partitions without knowing it.
-        heard: whether Kafka was heard of a partition lately; asked from the outlet's thread.
+        heard: whether Kafka was heard of a partition lately. What is of one that is not heard waits, and
+            the others go on. Both are asked from the outlet's thread, and answer at once.
 
     Attributes:
         outlet: to the sink.
@@ -45,7 +46,6 @@ class Messenger:
         fenced: Callable[[], bool],
         heard: Callable[[Shard], bool],
     ) -> None:
-        self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send)
         self.fenced = 0
         self.observe: Callable[[Effect, bool], None] | None = None
         self._threads = threads
@@ -53,6 +53,7 @@ class Messenger:
         self._owner: dict[str, Shard] = {}
         self._settled: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send, hold=self._hold)
 
     def take_over(self, shard: Shard) -> None:
         """Tell what earlier owners of a partition left to be told. Called from the worker's loop."""
@@ -86,18 +87,26 @@ class Messenger:
         names, self._settled = self._settled, set()
         return [(self._owner[name], name) for name in sorted(names) if name in self._owner]
 
+    def _hold(self, effect: Effect) -> float:
+        """Seconds that a step waits because nobody knows whether it is still this worker's to tell."""
+        shard = self._owner.get(effect.pipeline)
+        if shard is None:
+            return 0.0
+        if self._is_fenced():
+            self.fenced += 1
+            return _FENCED_S
+        return 0.0 if self._heard(shard) else _LOOK_S
+
     def _may_send(self, effect: Effect) -> bool:
-        """Asked right before each attempt, from the outlet's thread; waits while Kafka is not heard."""
-        while (shard := self._owner.get(effect.pipeline)) is not None:
-            if self._is_fenced():
-                self.fenced += 1
-                raise DeliveryError(
-                    "this worker stood still and may own the pipeline no more", retry_after=1.0
-                )
-            if self._heard(shard):
-                return True
-            time.sleep(_LOOK_S)
-        return False
+        """Asked right before each attempt, from the outlet's thread."""
+        if effect.pipeline not in self._owner:
+            return False
+        if pause := self._hold(effect):
+            raise DeliveryError(
+                "this worker stood still, or does not hear Kafka, and may own the pipeline no more",
+                retry_after=pause,
+            )
+        return True
 
     def _on_settled(self, effect: Effect, delivered: bool) -> None:  # noqa: FBT001 - given up is settled too
         if self.observe is not None:

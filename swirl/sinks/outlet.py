@@ -37,6 +37,8 @@ class Outlet:
             nothing.
         may_send: asked from the outlet's thread right before each attempt; False says that the effect is
             another worker's now: it is forgotten, and has not failed. What it raises is a failed attempt.
+        hold: effect -> seconds that it waits in any case, 0 for none; meanwhile others are carried out. Asked
+            often, and with a lock held: it answers at once.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Outlet:
         clock: Callable[[], float] = time.monotonic,
         settled: Callable[[Effect, bool], None] | None = None,
         may_send: Callable[[Effect], bool] | None = None,
+        hold: Callable[[Effect], float] | None = None,
     ) -> None:
         self.name = sink.name
         self._sink = sink
@@ -56,6 +59,7 @@ class Outlet:
         self._may_send = may_send
         self._backlog = Backlog(capacity, retries)
         self._pacing = sink.wait if isinstance(sink, Pacing) else None
+        self._hold = hold
         self._hurried = False
         self._changed = threading.Condition()
         self._closing = False
@@ -164,7 +168,8 @@ class Outlet:
     def _next(self) -> Effect | None:
         with self._changed:
             while not self._closing:
-                found = self._backlog.take(self._clock(), self._pacing and self._wait)
+                asked = self._pacing is not None or self._hold is not None
+                found = self._backlog.take(self._clock(), self._wait if asked else None)
                 if not isinstance(found, float) and found is not None:
                     return found
                 self._changed.wait(found)
@@ -172,6 +177,9 @@ class Outlet:
 
     def _wait(self, effect: Effect) -> float:
         """Last words need not keep the pace; a receiver takes a short burst."""
+        held = self._hold(effect) if self._hold is not None else 0.0
+        if held > 0.0:
+            return held
         pause = self._pacing(effect) if self._pacing is not None else 0.0
         return 0.0 if self._hurried and pause <= _BURST_S else pause
 
