@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Messenger"]
 
+_WAITING = 10_000
+"""Steps that may wait in memory: after an outage of Slack one of each open incident, and those of the heirs."""
 _LOOK_S = 0.1
 _FENCED_S = 1.0
 
@@ -53,7 +55,9 @@ class Messenger:
         self._owner: dict[str, Shard] = {}
         self._settled: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.outlet = Outlet(sink, settled=self._on_settled, may_send=self._may_send, hold=self._hold)
+        self.outlet = Outlet(
+            sink, capacity=_WAITING, settled=self._on_settled, may_send=self._may_send, hold=self._hold
+        )
 
     def take_over(self, shard: Shard) -> None:
         """Tell what earlier owners of a partition left to be told. Called from the worker's loop."""

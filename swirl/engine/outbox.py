@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Outbox", "is_for_people"]
 
 _REMEMBERED = 500
+_THREADS = 25
+"""Incidents of a pipeline whose threads are remembered: more can get no further step, for only the open one
+and the last twenty that are over are known (:mod:`swirl.incident.journal`)."""
 _WAITING = 100
 """Steps of a pipeline that are kept while nobody can be told: more would be too large for one record. What
 came and went during planned work counts too."""
@@ -71,8 +74,8 @@ class Outbox:
         self._told[change.identity] = None
         if thread and isinstance(change, IncidentChanged):
             self.threads[change.incident.id] = thread
-        for kept in (self._told, self.threads):
-            while len(kept) > _REMEMBERED:
+        for kept, most in ((self._told, _REMEMBERED), (self.threads, _THREADS)):
+            while len(kept) > most:
                 del kept[next(iter(kept))]
 
     def encode(self) -> bytes:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["REMEMBERED", "Doubts", "Place", "Threads"]
 
-REMEMBERED = 1000
-"""Entries that are remembered; the oldest are forgotten."""
+REMEMBERED = 100_000
+"""Entries that are remembered; the oldest are forgotten. A worker has a thousand pipelines and more, each with
+25 threads (:mod:`swirl.engine.outbox`): a forgotten thread of an open incident would be begun anew."""
 
 _DOUBTED, _STEPS = 10_000, 100
 """Incidents, and steps of each, that are remembered as perhaps told; the oldest are forgotten."""
@@ -63,9 +64,10 @@ class Threads:
         """Remember something, and forget the oldest where there is too much."""
         with self._lock:
             self._memory[key] = what
-            # As a list: whoever takes over another's incidents may fill the memory meanwhile.
-            for known in list(self._memory)[: max(0, len(self._memory) - REMEMBERED)]:
-                self._memory.pop(known, None)
+            if len(self._memory) > REMEMBERED:
+                # As a list: whoever takes over another's incidents may fill the memory meanwhile.
+                for known in list(self._memory)[: len(self._memory) - REMEMBERED]:
+                    self._memory.pop(known, None)
 
     def channels(self) -> tuple[str, ...]:
         """Ids of channels in which incidents were told, the last one first."""

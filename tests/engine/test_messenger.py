@@ -12,6 +12,7 @@ from swirl.effect import IncidentChanged
 from swirl.engine.messenger import Messenger
 from swirl.engine.shard import Shard
 from swirl.monitor import Monitor
+from swirl.sinks.slack_memory import Threads
 from tests.sinks.scene import DATA
 
 if TYPE_CHECKING:
@@ -71,5 +72,46 @@ def test_no_step_is_given_up_for_being_held_back_and_last_words_are_held_too() -
         counts = messenger.outlet.counts
         assert (counts.pending, counts.retried, counts.failed) == (1, 0, 0)
         assert messenger.fenced > 0
+
+    asyncio.run(scene())
+
+
+def test_all_that_waited_when_a_partition_is_taken_over_is_told() -> None:
+    async def scene() -> int:
+        ears, ours = Ears(), shard(0)
+        names = [f"p{number}" for number in range(1500)]
+        for name in names:
+            ours.outbox(name).add(opened(name))
+        messenger = Messenger(ears, {}, lambda: False, lambda _: True)
+        messenger.take_over(ours)
+        assert await asyncio.to_thread(messenger.outlet.drain, 20)
+        messenger.outlet.close(0.0)
+        assert messenger.outlet.counts.dropped == 0
+        return len(set(ears.heard))
+
+    assert asyncio.run(scene()) == 1500
+
+
+def test_a_worker_remembers_the_threads_of_all_its_open_incidents() -> None:
+    """Also after months, when each pipeline has had very many."""
+
+    async def scene() -> None:
+        ours = shard(0)
+        memory: dict[str, str] = {}
+        threads = Threads(memory)
+        incident = msgspec.structs.replace(DATA, state="resolved")
+        for number in range(1000):
+            outbox = ours.outbox(f"p{number}")
+            for past in range(60):
+                ident = f"p{number}-{past}"
+                step = IncidentChanged("resolved", msgspec.structs.replace(incident, id=ident))
+                outbox.settle(step, "C0ADS0001/1.000001")
+        messenger = Messenger(Ears(), memory, lambda: False, lambda _: True)
+        messenger.take_over(ours)
+        for number in range(1000):
+            threads.keep(f"chart/new{number}", "there")
+        assert all(threads.place(f"p{number}-59") is not None for number in range(1000))
+        assert len(memory) < 50_000
+        messenger.outlet.close(0.0)
 
     asyncio.run(scene())
