@@ -8,12 +8,14 @@ from swirl.cli.reach import Nobody, Reach, Unknown, addresses
 from swirl.cli.send import account, seen, send
 from swirl.clock import SystemClock
 from swirl.frame import Act, incident_pipeline
+from swirl.incident.causes import CAUSES, CHANCE, UNKNOWN
 from swirl.sinks.wording import clock_time, duration, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from swirl.effect import Incident, Mute
+    from swirl.web.api import PipelineAnswer
 
 __all__ = ["NOT_SEEN", "of_incident", "of_pipeline"]
 
@@ -62,8 +64,8 @@ def of_incident(
     """
     reach = Reach(addresses(urls))
     before, blind = _before(reach, ident)
-    if before is not None and before.state == "resolved" and act in _OPEN_ONLY:
-        raise Unknown(f"{ident} is over already: resolved at {clock_time(before.resolved_ms)}")
+    if before is not None:
+        _may_be_said(reach, before, act, given)
     pipeline = before.pipeline if before is not None else _pipeline_of(ident)
     record = Act(pipeline, cast("Any", act), ident, who or account(), via="command", **given)
     send(record)
@@ -71,6 +73,32 @@ def of_incident(
         say(f"Sent, not confirmed: {blind}")
         return NOT_SEEN
     return _told(reach, record, before, say)
+
+
+def _may_be_said(reach: Reach, before: Incident, act: str, given: dict[str, Any]) -> None:
+    """What the monitor would take and leave without effect is refused here.
+
+    Raises:
+        Unknown: it is over, was judged already, or there is no such cause or stage.
+    """
+    if before.state == "resolved" and act in _OPEN_ONLY:
+        raise Unknown(f"{before.id} is over already: resolved at {clock_time(before.resolved_ms)}")
+    cause, stage = given.get("cause", ""), given.get("stage", "")
+    verdict = {"confirm": "confirmed", "false_alarm": "false_alarm"}.get(act, "")
+    settles = act == "false_alarm" and before.state == "open"
+    if verdict and before.judged and not settles and (before.judged != verdict or cause or stage):
+        was = "confirmed" if before.judged == "confirmed" else "a false alarm"
+        raise Unknown(f"{before.id} is judged already: {was}. The first judgement stays")
+    causes = [each.words for name, each in CAUSES.items() if name not in (CHANCE, UNKNOWN)]
+    if cause and cause not in (*causes, *CAUSES, before.cause):
+        raise Unknown(f"there is no cause {cause!r}; known are: {', '.join(causes)}")
+    _known_stage(reach.pipeline(before.pipeline) if stage else None, stage)
+
+
+def _known_stage(answer: PipelineAnswer | None, stage: str) -> None:
+    if stage and answer is not None and answer.stages and stage not in answer.stages:
+        name = answer.summary.name
+        raise Unknown(f"{name} has no stage {stage!r}; it has: {', '.join(answer.stages)}")
 
 
 def _told(reach: Reach, act: Act, before: Incident | None, say: Callable[[str], object]) -> int:
@@ -189,9 +217,7 @@ def _check(reach: Reach, act: Act) -> list[Mute]:
     if act.pipeline not in found:
         known = ", ".join(found) or "none"
         raise Unknown(f"there is no pipeline {act.pipeline!r}. Known are: {known}")
-    answer = reach.pipeline(act.pipeline)
-    if act.stage and answer is not None and answer.stages and act.stage not in answer.stages:
-        raise Unknown(f"{act.pipeline} has no stage {act.stage!r}; it has: {', '.join(answer.stages)}")
+    _known_stage(reach.pipeline(act.pipeline) if act.stage else None, act.stage)
     mutes = _mutes(reach, act)
     if act.act == "unmute" and not mutes:
         raise Unknown(f"{act.pipeline} is not muted" + (f" at {act.stage}" if act.stage else ""))

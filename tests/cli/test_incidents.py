@@ -212,6 +212,33 @@ def test_what_is_over_is_not_acknowledged_but_may_be_judged(here: Here) -> None:
     assert called("incidents", "confirm", incident.id, **environ).code == 0
 
 
+def test_a_cause_or_stage_that_is_none_is_refused_with_those_there_are(here: Here) -> None:
+    process, environ = here
+    incident = process.break_upstream()
+    said = called("incidents", "confirm", incident.id, "--cause", "bad weather", **environ)
+    assert said.code == 1
+    assert "there is no cause 'bad weather'; known are: data pipeline broken, bad deployment," in said.words
+    said = called("incidents", "confirm", incident.id, "--stage", "clasify", **environ)
+    assert (said.code, said.words) == (
+        1,
+        "Error: ads has no stage 'clasify'; it has: ingest, classify, serve",
+    )
+    assert process.received == []
+
+
+def test_a_second_judgement_that_says_something_else_is_refused(here: Here) -> None:
+    process, environ = here
+    incident = process.break_upstream()
+    assert called("incidents", "confirm", incident.id, **environ).code == 0
+    assert called("incidents", "confirm", incident.id, **environ).code == 0
+    assert called("incidents", "resolve", incident.id, "--why", "done", **environ).code == 0
+    for other in (("confirm", "--cause", "input drift"), ("false-alarm", "--why", "a test")):
+        said = called("incidents", other[0], incident.id, *other[1:], **environ)
+        assert said.code == 1
+        assert "is judged already: confirmed. The first judgement stays" in said.words
+    assert process.incident(incident.id).judged == "confirmed"
+
+
 def test_without_a_page_an_act_is_sent_and_not_confirmed(here: Here) -> None:
     process, environ = here
     incident = process.break_upstream()
