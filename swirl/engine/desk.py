@@ -154,6 +154,11 @@ class Desk:
             if part is not None:
                 part.close(timeout)
 
+    def abandon(self) -> None:
+        """In a forked child: close what was inherited; the parent goes on with it."""
+        if self._listener is not None:
+            self._listener.abandon()
+
     def _slack_listener(self) -> SlackSocket | None:
         if not self._watch.slack_app_token:
             return None

@@ -360,7 +360,7 @@ class LocalEngine(Transport):
         sending to a process that does not read, and nobody could take its port.
         """
         self._role = threading.RLock()
-        for part in (self._client, self._server, self._web):
+        for part in (self._client, self._server, self._web, self._desk):
             if part is not None:
                 part.abandon()
         self._loop = self._client = self._server = self._web = self._monitor = self._desk = None

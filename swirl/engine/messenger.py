@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Messenger"]
 
 _WAITING = 10_000
-"""Steps that may wait in memory: after an outage of Slack one of each open incident, and those of the heirs."""
+"""Steps that may wait in memory: after an outage of Slack one of each open incident, and what heirs tell."""
 _LOOK_S = 0.1
 _FENCED_S = 1.0
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["REMEMBERED", "Doubts", "Place", "Threads"]
 
 REMEMBERED = 100_000
-"""Entries that are remembered; the oldest are forgotten. A worker has a thousand pipelines and more, each with
+"""Entries that are remembered; the oldest are forgotten. A worker has a thousand pipelines or more, each with
 25 threads (:mod:`swirl.engine.outbox`): a forgotten thread of an open incident would be begun anew."""
 
 _DOUBTED, _STEPS = 10_000, 100

@@ -81,6 +81,17 @@ class SlackSocket:
         if self._thread is not None:
             self._thread.join(timeout)
 
+    def abandon(self) -> None:
+        """In a forked child: close what was inherited, and say nothing to Slack: the parent goes on with it.
+
+        A socket that stayed open here would keep Slack from noticing the parent's end: it would go on sending
+        what people press to where nobody reads.
+        """
+        session = self._client.current_session if self._client is not None else None
+        if session is not None and session.sock is not None:
+            session.sock.close()
+        self._client = self._thread = None
+
     def hear(self, client: BaseSocketModeClient, request: SocketModeRequest) -> None:
         """Take one request: Slack is answered when the acts are taken, within its 3 seconds."""
         if request.type == "interactive":

@@ -367,6 +367,35 @@ def test_a_forked_child_can_take_over_even_if_others_were_forked_after_it(tmp_pa
         parent.stdout.close()
 
 
+def test_a_forked_child_keeps_no_socket_to_slack_open(tmp_path: Path) -> None:
+    """Slack would go on sending to it what people press after the parent is gone."""
+    with SlackStandIn() as slack:
+        engine = watch(state=str(tmp_path), http="", slack_app_token=slack.app_token, slack_url=slack.url)
+        try:
+            assert slack.sockets.wait()
+            assert engine._desk is not None
+            listener = engine._desk._listener
+            assert listener is not None
+            deadline = time.monotonic() + 10
+            while not listener.connected and time.monotonic() < deadline:
+                time.sleep(0.01)
+            inherited = os.fstat(listener._client.current_session.sock.fileno()).st_ino  # type: ignore[union-attr]
+            child = os.fork()
+            if child == 0:  # pragma: no cover - in the child
+                os._exit(any(_inode(fd) == inherited for fd in range(3, 1024)))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert listener.connected
+        finally:
+            engine.close(5)
+
+
+def _inode(fd: int) -> int:
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
+
+
 def test_a_watch_that_could_not_begin_leaves_nothing_behind(tmp_path: Path) -> None:
     threads = threading.active_count()
     with pytest.raises(SettingsError, match="SWIRL_HTTP"):
