@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from swirl.cli.reach import Nobody, Reach, Unknown, addresses
+from swirl.cli.reach import Nobody, Reach, Unknown, addresses, no_pipeline
 from swirl.cli.send import account, seen, send
 from swirl.clock import SystemClock
 from swirl.frame import Act, incident_pipeline
@@ -215,8 +215,7 @@ def _check(reach: Reach, act: Act) -> list[Mute]:
     """
     found = {summary.name: summary for summary in reach.pipelines()}
     if act.pipeline not in found:
-        known = ", ".join(found) or "none"
-        raise Unknown(f"there is no pipeline {act.pipeline!r}. Known are: {known}")
+        raise no_pipeline(act.pipeline, found)
     _known_stage(reach.pipeline(act.pipeline) if act.stage else None, act.stage)
     mutes = _mutes(reach, act)
     if act.act == "unmute" and not mutes:

@@ -28,7 +28,7 @@ def incidents() -> None:
 def list_(*, every: bool, pipeline: str, as_json: bool, topic: bool, urls: tuple[str, ...]) -> None:
     """List the open incidents, newest first."""
     from swirl.cli.incidents import listed
-    from swirl.cli.reach import Reach, addresses
+    from swirl.cli.reach import Reach, addresses, no_pipeline
 
     if topic:
         from swirl.cli.topic import latest
@@ -38,6 +38,9 @@ def list_(*, every: bool, pipeline: str, as_json: bool, topic: bool, urls: tuple
         reach = Reach(addresses(urls))
         found = reach.incidents(pipeline, every=every)
         _complain(reach.silent)
+        known = [each.name for each in reach.pipelines()] if pipeline and not found else [pipeline]
+        if pipeline not in known and not reach.silent:
+            raise no_pipeline(pipeline, known)
     for line in listed(found, every=every, as_json=as_json):
         click.echo(line)
 

@@ -20,11 +20,11 @@ from swirl.sinks.board import Track
 from swirl.web.api import IncidentAnswer, IncidentsAnswer, PipelineAnswer, PipelinesAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from swirl.web.api import Summary, TrackAnswer
 
-__all__ = ["Nobody", "Reach", "Unknown", "addresses", "track_of"]
+__all__ = ["Nobody", "Reach", "Unknown", "addresses", "no_pipeline", "track_of"]
 
 _PATIENCE_S = 3.0
 _BYTES = 32_000_000
@@ -37,6 +37,11 @@ class Unknown(click.ClickException):
     """There is no such thing, or it cannot be done to it as it stands."""
 
     exit_code = 1
+
+
+def no_pipeline(name: str, known: Iterable[str]) -> Unknown:
+    """There is no pipeline of this name; those that there are may be what was meant."""
+    return Unknown(f"there is no pipeline {name!r}. Known are: {', '.join(sorted(known)) or 'none'}")
 
 
 class Nobody(click.ClickException):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from swirl.cli.keys import Keys
 from swirl.cli.news import News, Newsroom
-from swirl.cli.reach import Nobody, Reach, Unknown, addresses
+from swirl.cli.reach import Nobody, Reach, addresses, no_pipeline
 from swirl.clock import SystemClock
 from swirl.settings import KafkaSettings
 from swirl.sinks.wording import clock_time
@@ -119,14 +119,19 @@ def _begin(options: Options) -> tuple[Source, Glimpse]:
             if not kafka or options.urls:
                 raise
         else:
-            missing = set(options.pipelines) - {summary.name for summary in first.pipelines}
-            if missing:
-                raise Unknown(f"there is no pipeline {min(missing)!r} here")
+            _all_there(options, first)
             return source, first
     from swirl.cli.topic import Topic
 
     source = Topic(options.pipelines)
     return source, source.look()
+
+
+def _all_there(options: Options, first: Glimpse) -> None:
+    missing = set(options.pipelines) - {summary.name for summary in first.pipelines}
+    if missing:
+        known = Reach(addresses(options.urls)).pipelines()
+        raise no_pipeline(min(missing), (summary.name for summary in known))
 
 
 def _lines(source: Source, first: Glimpse, options: Options, say: Callable[[str], object]) -> None:

@@ -80,9 +80,20 @@ def test_what_people_have_said_stands_beside_it() -> None:
     assert said.out.rstrip().endswith("· muted, acknowledged by anna, snoozed until 04:12:20 UTC")
 
 
-def test_a_list_of_one_pipeline_leaves_the_others_out(shown: dict[str, str]) -> None:
-    assert called("incidents", "list", "--pipeline", "other", **shown).out == "○ no incident is open\n"
-    assert called("incidents", "list", "--pipeline", "ads", **shown).out.startswith("◆")
+def test_a_list_of_one_pipeline_leaves_the_others_out() -> None:
+    board = told(DATA)
+    board.handle(window(0, pipeline="shop"))
+    with serving(board) as server:
+        said = called("incidents", "list", "--pipeline", "shop", "--url", server.url)
+        assert said.out == "○ no incident is open\n"
+        said = called("incidents", "list", "--pipeline", "ads", "--url", server.url)
+    assert said.out.startswith("◆")
+
+
+def test_a_pipeline_that_is_none_is_not_told_as_calm(shown: dict[str, str]) -> None:
+    said = called("incidents", "list", "--pipeline", "adds", **shown)
+    assert (said.code, said.out) == (1, "")
+    assert said.words == "Error: there is no pipeline 'adds'. Known are: ads"
 
 
 def test_what_is_over_is_listed_when_asked_for() -> None:

@@ -98,7 +98,7 @@ def test_only_the_pipelines_that_were_asked_for_are_told() -> None:
         said = called("watch", "shop", "--once", "--url", server.url)
         assert [line.split("  ")[1] for line in said.out.splitlines()] == ["shop: ○ healthy, 8 series"]
         said = called("watch", "nothing", "--once", "--url", server.url)
-    assert (said.code, said.words) == (1, "Error: there is no pipeline 'nothing' here")
+    assert (said.code, said.words) == (1, "Error: there is no pipeline 'nothing'. Known are: ads, shop")
 
 
 def test_nobody_at_the_beginning_is_told_with_what_to_do() -> None:
