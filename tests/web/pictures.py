@@ -22,7 +22,7 @@ __all__ = ["main"]
 
 HERE = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MOST_BYTES = 250_000
-HEALTHY_S, REPAIRED_S = 90, 40
+HEALTHY_S, REPAIRED_S = 600, 40
 WHEN = {(HEALTHY, HEALTHY_S - 2): "healthy", (BROKEN, 8): "broken", (BUG, 8): "deployment"}
 WIDTH, HEIGHT = 1280, 1000
 
