@@ -195,7 +195,7 @@ class Following:
             follows=tuple(follows) or incident.follows,
             windows=present.age(case),
         )
-        return self._updated(case, present, incident, f"More is affected: {figures(lines)}.")
+        return self._updated(case, present, incident, f"More is affected: {_wider(lines, incident)}.")
 
     def _updated(self, case: Case, present: Present, incident: Incident, reply: str) -> Step:
         step = write(self._state, case, "updated", incident, reply)
@@ -211,6 +211,16 @@ def _grown(before: Sequence[Evidence], after: Sequence[Evidence]) -> bool:
         line.name not in told or abs(line.now_value - line.usual_value) > _FULLER * abs(told[line.name])
         for line in after
     )
+
+
+def _wider(lines: Sequence[Evidence], incident: Incident) -> str:
+    """What joined. Labels are users' data, which sinks can withhold only where the evidence names them."""
+    told = [line for line in lines if line in incident.evidence or line.metric != "prediction_ratio"]
+    more = len(lines) - len(told)
+    labels = (
+        f"the ratios of {more} {'' if not told else 'more '}labels" if more > 1 else "the ratio of a label"
+    )
+    return ", ".join([*([figures(told)] if told else []), *([labels] if more else [])])
 
 
 def _reply(before: Incident, told: Told) -> str:

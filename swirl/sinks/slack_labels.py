@@ -15,6 +15,9 @@ __all__ = ["neutral", "neutral_text"]
 _RATIO = re.compile(r"(?:^|(?<=[,:;.(] ))([^,:;.(→]+) ratio(?= (?:[\d<≥]|still |is ))")
 """The name of a ratio where it stands before its number: at a beginning, or in a list."""
 
+_AT_HEAD = re.compile(r"^(.+) ratio(?= (?:[\d<≥]|still |is ))")
+"""The same where it begins the text, as in the reason against a rival: a label may hold any character."""
+
 _CALLED = re.compile(
     r"(?<=of its records )(?!one label|label \d)(.+?)(?=, usually |, \S+ [\d.]+ side by side)"
 )
@@ -52,7 +55,7 @@ def neutral(incident: Incident) -> Incident:
         incident,
         **texts,
         evidence=tuple(replace(e, name=_withhold(e.name, words)) for e in incident.evidence),
-        rivals=tuple(replace(r, why=_withhold(r.why, words, known)) for r in incident.rivals),
+        rivals=tuple(replace(r, why=_without_name(r.why, words, known)) for r in incident.rivals),
         reasons=(),
         moved=(),
         segment="",
@@ -113,6 +116,13 @@ def _known(incident: Incident) -> frozenset[str]:
     return frozenset(
         names | {f"{stage} output ratio" for stage in stages | {e.stage for e in incident.evidence}}
     )
+
+
+def _without_name(why: str, words: list[_Word], known: frozenset[str]) -> str:
+    """What speaks against a rival; it may begin with the ratio of a label that is not among the evidence."""
+    told = _withhold(why, words, known)
+    spared = {f"{word.ratio} ratio" for word in words} | known | {"label ratio"}
+    return _AT_HEAD.sub(lambda m: m[0] if f"{m[1]} ratio" in spared else "label ratio", told)
 
 
 def _withhold(text: str, words: list[_Word], known: frozenset[str] = frozenset()) -> str:

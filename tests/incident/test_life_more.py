@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from swirl.effect import Evidence, Rival, SeriesKey
@@ -324,6 +325,19 @@ def test_several_news_are_told_in_one_sentence_with_commas(opinions: list[Change
     assert len(new) == 2
     figures = ", ".join(f"{line.name} {line.usual} → {line.now}" for line in new)
     assert ads.changes[-1].reply == f"More is affected: {figures}."
+
+
+def test_labels_that_are_not_among_the_evidence_are_counted_and_not_named(opinions: list[Change]) -> None:
+    ads = slow_ingest(opinions)
+    told = ads.last
+    secret = [
+        Evidence("classify", "prediction_ratio", label, f"{label} ratio", "0.80", "0.20", 0.8, 0.2)
+        for label in "ab"
+    ]
+    assert following._wider(secret, told) == "the ratios of 2 labels"
+    assert following._wider([*told.evidence[:1], secret[0]], told).endswith(", the ratio of a label")
+    known = msgspec.structs.replace(told, evidence=tuple(secret))
+    assert following._wider(secret, known) == "a ratio 0.80 → 0.20, b ratio 0.80 → 0.20"
 
 
 def test_news_without_a_figure_is_not_told(opinions: list[Change]) -> None:

@@ -206,6 +206,17 @@ def test_several_labels_and_segments_are_told_apart_without_being_told() -> None
     assert not any(word in said for word in ("spam", "DE"))
 
 
+@pytest.mark.parametrize("label", ["ada@example.com", "en-US, other", "a: b", "spam (x)", "x ratio 3"])
+@pytest.mark.parametrize(
+    "why", ["{} ratio still 0.80", "{} ratio 0.80 → 0.21 does not fit", "{} ratio is 9 sigma away"]
+)
+def test_a_label_of_any_characters_that_is_no_evidence_is_withheld(label: str, why: str) -> None:
+    rivals = (Rival("input drift", "classify", 0.1, why.format(label)),)
+    said = words(root(msgspec.structs.replace(DATA, rivals=rivals)))
+    assert label not in said
+    assert why.format("label") in said
+
+
 def test_a_label_that_is_no_evidence_is_withheld_too() -> None:
     rivals = (
         Rival("input drift", "classify", 0.001, "spam ratio is 3 sigma away"),
