@@ -6,66 +6,35 @@ requests into a queue that is safe in signal handlers and destructors.
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
 import threading
 import time
-import weakref
-from collections import deque
-from functools import partial
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from swirl.frame import Definition, Frame, definition_hash, encode
+from swirl.sdk import process
 from swirl.sdk import transport as transports
 from swirl.sdk.cover import Cover
-from swirl.sdk.packing import pack
+from swirl.sdk.framing import Framing
+from swirl.sdk.log import Complaints, log
+from swirl.sdk.pace import Pace
+from swirl.sdk.request import Request, next_request
+from swirl.sdk.ring import Ring
 from swirl.sdk.sums import MANY_TALLIES
-from swirl.sdk.transport import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from logging import Logger
 
     from swirl.clock import Clock
-    from swirl.frame import Slice
+    from swirl.frame import Definition, Slice
     from swirl.sdk.recorder import Gate
     from swirl.sdk.runs import Runs
     from swirl.sdk.transport import Transport
     from swirl.settings import EmitterSettings
 
-__all__ = ["Emitter", "close_all", "end", "kept", "losses"]
+__all__ = ["Emitter"]
 
-_DEFINITION_NS = 60_000_000_000
-_SLICE_S = 0.001
-"""Longest stretch of folding while the host waits."""
-_SHARE, _BURST_S = 0.06, 0.05
-"""What folding may take of the interpreter's time in the long run, and how much of it at once."""
-_REST_S = 0.015
-"""Stretch for the host after a slice beyond that share; asking it for the interpreter takes another 5 ms."""
-_BACKOFF = 0.5
-_BACKOFF_MOST = 30.0
-_AFTER_QUEUES = -100
-"""Among the finalizers of multiprocessing: after its queues have sent what the host put in them."""
 _STEP_BACK_MS = 10_000
 """A clock that goes back further starts a new emitter, since what is covered cannot go back."""
-
-
-class _Request:
-    """Something the thread is asked to do, and whether it worked."""
-
-    __slots__ = ("begins", "done", "goodbye", "ok", "over", "until")
-
-    def __init__(
-        self, *, goodbye: bool = False, begins: bool = False, over: bool = False, timeout: float
-    ) -> None:
-        self.goodbye, self.begins, self.over = goodbye, begins, over
-        self.until = time.monotonic() + timeout
-        self.done = threading.Event()
-        self.ok = False
 
 
 class Emitter:
@@ -99,35 +68,28 @@ class Emitter:
         self.transport = transport
         self.runs = runs
         self.threaded = True
+        self._framing = Framing(pipeline)
+        self._ring = Ring(pipeline, settings.buffer_frames, self._miss)
         gate.pressure = self.pressure
         self._on_install = self.kick  # kept, since listeners are held weakly
         self.begin()
         transports.on_install(self._on_install)
-        _live.add(self)
+        process.enrol(self)
 
     def begin(self, identity: bytes | None = None) -> None:
         """Start anew: another identity, nothing gathered, no thread. Also what a fork does in the child."""
-        self.identity = identity or os.urandom(16)
-        self._sequence = 0
-        self._failed = 0
-        self._lost = 0
-        self._dropped_before = 0
-        self._ring: deque[tuple[bytes, bool]] = deque()
-        self._queue: SimpleQueue[_Request | None] = SimpleQueue()
+        self._framing.begin(identity)
+        self._ring.begin()
+        self._queue: SimpleQueue[Request | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
         self._run_ms = 0 if self.runs is None else self.runs.start_ms
         self._resting = False
         self._dropped_at_rest: int | None = None
-        self._backoff = _BACKOFF
-        self._open_until = 0.0
         self._cover = Cover()
-        self._definition: Definition | None = None
-        self._hash = b""
-        self._defined_at: int | None = None
-        self._said: set[tuple[str, str]] = set()
-        self._pace = _Pace()
+        self._complaints = Complaints(self.pipeline)
+        self._pace = Pace()
         self.gate.reset()
 
     def pressure(self, ticks: int) -> None:
@@ -165,18 +127,18 @@ class Emitter:
 
     def flush(self, timeout: float) -> bool:
         """See :meth:`swirl.Pipeline.flush`."""
-        return self._ask(_Request(timeout=timeout))
+        return self._ask(Request(timeout=timeout))
 
     def close(self, timeout: float) -> bool:
         """Send what has gathered and say goodbye. Records that come later are dropped."""
-        return self._ask(_Request(goodbye=True, over=True, timeout=timeout))
+        return self._ask(Request(goodbye=True, over=True, timeout=timeout))
 
     def begin_run(self) -> None:
         """A run that its user brackets begins: ``runs`` says when."""
         if self._closed:
             return
         if self.threaded and self._thread is not None:
-            self._queue.put(_Request(begins=True, timeout=0.0))
+            self._queue.put(Request(begins=True, timeout=0.0))
         else:
             self._begin_run()
         self._let_in()
@@ -184,7 +146,7 @@ class Emitter:
 
     def end_run(self) -> bool:
         """It is over: what belongs to it is sent, within ``exit_seconds``; later records are dropped."""
-        over = _Request(over=True, timeout=self.settings.exit_seconds)
+        over = Request(over=True, timeout=self.settings.exit_seconds)
         ok = self._ask(over)
         if self._thread is None and not self._closed and self._run_ms:
             # Nobody sends yet; what the run was waits in the ring for whoever will.
@@ -198,7 +160,8 @@ class Emitter:
             return
         if not self._run_ms:
             # The pause between two runs is of neither, and the definition may have been forgotten meanwhile.
-            self._cover, self._defined_at = Cover(), None
+            self._framing.forget_definition()
+            self._cover = Cover()
             self._cover.begin(self.clock.time_ns() // 1_000_000)
         self._run_ms, self._resting = self.runs.start_ms, False
         self._say_dropped()
@@ -220,19 +183,14 @@ class Emitter:
     def _say_dropped(self) -> None:
         """Say once that records came between two runs."""
         before, self._dropped_at_rest = self._dropped_at_rest, None
-        if before is not None and self.gate.dropped > before and ("", "run") not in self._said:
-            self._said.add(("", "run"))
-            _log().warning(
-                "swirl: records of pipeline %r came outside of its runs and are left out; "
-                "make them inside `with pipeline.run():` (said once, counted as dropped)",
-                self.pipeline,
-            )
+        if before is not None and self.gate.dropped > before:
+            self._complaints.of_records_between_runs()
 
     def close_soon(self) -> None:
         """The same without waiting."""
-        self._queue.put(_Request(goodbye=True, timeout=self.settings.exit_seconds))
+        self._queue.put(Request(goodbye=True, timeout=self.settings.exit_seconds))
 
-    def _ask(self, request: _Request) -> bool:
+    def _ask(self, request: Request) -> bool:
         if self._closed or not self._cover.begun:
             self._shut(request.goodbye)
             return True
@@ -244,13 +202,13 @@ class Emitter:
         self._queue.put(request)
         return request.done.wait(max(0.0, request.until - time.monotonic())) and request.ok
 
-    def _emit_quietly(self, request: _Request) -> bool:
+    def _emit_quietly(self, request: Request) -> bool:
         try:
             return self.emit_now(request)
         except Exception:  # noqa: BLE001 - a user's flush() does not raise; a testing kit's emit_now() may
             return False
 
-    def emit_now(self, request: _Request | None = None) -> bool:
+    def emit_now(self, request: Request | None = None) -> bool:
         """Fold and send one frame in the calling thread; for emitters without a thread of their own."""
         if self._closed:
             return True
@@ -260,7 +218,7 @@ class Emitter:
             self.gate.open(is_open=True)
         self._emit(request)
         self._shut(request is not None and request.goodbye)
-        return self._send_all(until=time.monotonic(), strict=True)
+        return self._ring.send(self.target(), until=time.monotonic(), strict=True)
 
     def _shut(self, goodbye: bool) -> None:  # noqa: FBT001 - it is the condition
         if goodbye:
@@ -300,7 +258,7 @@ class Emitter:
         queue, due = self._queue, time.monotonic() + self.settings.flush_seconds
         self._prepare()
         while queue is self._queue:
-            request = _next(queue, due - time.monotonic())
+            request = next_request(queue, due - time.monotonic())
             if queue is not self._queue:
                 return
             try:
@@ -311,7 +269,7 @@ class Emitter:
                 due = max(due + self.settings.flush_seconds, time.monotonic())
                 self._serve(request)
             except Exception:  # noqa: BLE001 - nothing may end the thread; what it says is seen in the counters
-                _log().debug("swirl: a flush of %s failed", self.pipeline, exc_info=True)
+                log().debug("swirl: a flush of %s failed", self.pipeline, exc_info=True)
             finally:
                 if request is not None:
                     request.done.set()
@@ -326,16 +284,16 @@ class Emitter:
             if target is not None:
                 target.prepare()
         except Exception:  # noqa: BLE001 - sending will tell
-            _log().debug("swirl: the transport of %s is not ready", self.pipeline, exc_info=True)
+            log().debug("swirl: the transport of %s is not ready", self.pipeline, exc_info=True)
 
-    def _serve(self, request: _Request | None) -> None:
+    def _serve(self, request: Request | None) -> None:
         if request is not None and request.begins:
             self._begin_run()
         elif not self._closed and not (self._resting and request is None):
             by_itself = request is None and self.settings.flush_seconds >= 1.0
             self._emit(request, whole_seconds=by_itself)
         self._shut(request is not None and request.goodbye)
-        ok = self._send_all(until=request.until if request is not None else None)
+        ok = self._ring.send(self.target(), until=request.until if request is not None else None)
         if request is not None:
             request.ok = ok
 
@@ -354,7 +312,7 @@ class Emitter:
         if not (self._closed or self._resting):
             self._let_in()
 
-    def _emit(self, request: _Request | None, *, whole_seconds: bool = False) -> None:
+    def _emit(self, request: Request | None, *, whole_seconds: bool = False) -> None:
         """Fold and make a frame.
 
         Args:
@@ -377,9 +335,9 @@ class Emitter:
         self._frame(now_ms, covers, slices, goodbye=goodbye, over=over)
         if over and not goodbye:
             self._rest()
-        self._say_complaints()
+        self._complaints.of_hooks(self.gate.complaints)
 
-    def _note_run(self, start_ms: int, slices: list[Slice], request: _Request | None) -> bool:
+    def _note_run(self, start_ms: int, slices: list[Slice], request: Request | None) -> bool:
         """Let the first records begin the run where nobody brackets it; whether this frame ends it."""
         runs = self.runs
         if runs is None:
@@ -395,8 +353,8 @@ class Emitter:
         end = self._cover.end_ms
         # Whoever it is from here on goes on with the run.
         self._frame(end, (end, end), [], goodbye=True, over=self._run_ms > 0)
-        self._dropped_before, self._failed, self._lost, self._sequence = self.gate.dropped, 0, 0, 0
-        self.identity, self._defined_at = os.urandom(16), None
+        self._framing.begin(dropped=self.gate.dropped)
+        self._ring.count_anew()
         self._cover = Cover()
         self._cover.begin(now_ms)
 
@@ -409,60 +367,27 @@ class Emitter:
         goodbye: bool,
         over: bool,
     ) -> None:
-        definition = self._due_definition()
-        frame = Frame(
-            pipeline=self.pipeline,
-            emitter=self.identity,
-            sequence=1,
-            sent_ms=max(0, now_ms),
-            covers=covers,
-            definition_hash=self._hash,
-            dropped=self.gate.dropped - self._dropped_before,
-            failed=self._failed + self._lost,
+        definition = self._framing.due(self.define(), self.clock.ticks())
+        header = self._framing.header(
+            now_ms,
+            covers,
+            dropped=self.gate.dropped,
+            failed=self._ring.failed,
             run_ms=self._run_ms,
             run_id=self.runs.identity if self.runs is not None and self._run_ms else "",
         )
-        packs = pack(slices, 0 if definition is None else len(msgspec.msgpack.encode(definition)))
-        for i, part in enumerate(packs):
-            last = i == len(packs) - 1
-            self._sequence += 1
-            given: dict[str, Any] = {
-                "definition": definition if i == 0 else None,
-                # Its silence until the next run means nothing.
-                "goodbye": (goodbye or over) and last,
-                "run_over": over and last,
-            }
-            if not last:
-                given["covers"] = (covers[0], covers[0])
-            self._keep(
-                encode(_with(frame, sequence=self._sequence, slices=tuple(part), **given)),
-                defines=i == 0 and definition is not None,
-            )
+        frames = self._framing.encoded(header, definition, slices, goodbye=goodbye, over=over)
+        for payload, defines in frames:
+            self._ring.keep(payload, defines=defines)
 
-    def _due_definition(self) -> Definition | None:
-        definition, ticks = self.define(), self.clock.ticks()
-        if definition != self._definition:
-            self._definition, self._hash = definition, definition_hash(definition)
-        elif self._defined_at is not None and ticks - self._defined_at < _DEFINITION_NS:
-            return None
-        self._defined_at = ticks
-        return definition
+    def _miss(self) -> None:
+        # Frames under way hold the emitter by this, so that the end of the process finds its transport.
+        self._framing.forget_definition()
 
-    def _keep(self, payload: bytes, *, defines: bool) -> None:
-        if len(self._ring) >= self.settings.buffer_frames:
-            _, defined = self._ring.popleft()
-            self._failed += 1
-            self._miss(defined)
-        self._ring.append((payload, defines))
-
-    def _lose(self, defined: bool) -> None:  # noqa: FBT001 - passed on by a partial
-        """A frame that was taken will not arrive; called from the transport's thread."""
-        self._lost += 1
-        self._miss(defined)
-
-    def _miss(self, defined: bool) -> None:  # noqa: FBT001 - it is the condition
-        if defined:
-            self._defined_at = None
+    @property
+    def identity(self) -> bytes:
+        """Whose frames they are, 16 bytes."""
+        return self._framing.identity
 
     @property
     def kept(self) -> int:
@@ -472,168 +397,8 @@ class Emitter:
     @property
     def losses(self) -> tuple[int, int]:
         """Frames that did not arrive and records that were dropped, since it began."""
-        return self._failed + self._lost, self.gate.dropped - self._dropped_before
+        return self._ring.failed, self._framing.dropped(self.gate.dropped)
 
     def target(self) -> Transport | None:
         """Where its frames go now."""
         return self.transport or transports.installed()
-
-    def _send_all(self, *, until: float | None, strict: bool = False) -> bool:
-        """Send what the ring holds; whether all is gone, and delivered if that was asked for.
-
-        Args:
-            until: what was asked for may take until then, even while the circuit is open; None: by itself.
-            strict: what goes wrong is raised.
-        """
-        target = self.target()
-        if target is None or (until is None and time.monotonic() < self._open_until):
-            return not self._ring
-        while self._ring:
-            payload, defines = self._ring[0]
-            try:
-                target.send(self.pipeline, payload, partial(self._lose, defines))
-            except Exception as error:
-                if strict:
-                    raise
-                if not isinstance(error, Refused):
-                    self._open_until = time.monotonic() + self._backoff
-                    self._backoff = min(2 * self._backoff, _BACKOFF_MOST)
-                    return False
-                if until is None or not _delivered(target, until):
-                    return False
-                continue
-            self._ring.popleft()
-            self._backoff = _BACKOFF
-        return until is None or target.flush(max(0.0, until - time.monotonic()))
-
-    def _say_complaints(self) -> None:
-        """Say once what a hook of the user's did wrong; its values go to the user's own log only."""
-        for key, what in list(self.gate.complaints.items()):
-            if key not in self._said:
-                self._said.add(key)
-                _log().warning(
-                    "swirl: %s of stage %r failed with %s (said once, counted as hook_errors)",
-                    key[1],
-                    key[0],
-                    what,
-                )
-
-
-def _log() -> Logger:
-    from logging import getLogger  # noqa: PLC0415 - hardly ever needed, and a twentieth of the import
-
-    return getLogger("swirl")
-
-
-def _delivered(target: Transport, until: float) -> bool:
-    """Whether a transport that is full has room again before that moment."""
-    left = until - time.monotonic()
-    return left > 0.0 and target.flush(left)
-
-
-def _next(queue: SimpleQueue[_Request | None], seconds: float) -> _Request | None:
-    try:
-        return queue.get(timeout=max(0.0, seconds))
-    except Empty:
-        return None
-
-
-class _Pace:
-    """Lets the host run between slices of the fold.
-
-    It sleeps, since a thread that only gives the interpreter up has it back before another one wakes: as long
-    as the slice took, and far longer where the host makes more records than its share of time can fold. What
-    then waits beyond the bound is dropped and counted.
-    """
-
-    def __init__(self) -> None:
-        self._credit = _BURST_S
-        self._since = time.monotonic()
-        self._began = 0.0
-
-    def begin(self) -> None:
-        """A fold begins."""
-        self._began = time.thread_time()
-
-    def __call__(self) -> None:
-        worked = time.thread_time() - self._began
-        if worked < _SLICE_S:
-            return
-        now = time.monotonic()
-        self._credit = min(self._credit + _SHARE * (now - self._since), _BURST_S) - worked
-        self._since = now
-        time.sleep(worked if self._credit > 0.0 else _REST_S)
-        self._began = time.thread_time()
-
-
-def _with(frame: Frame, **changes: Any) -> Frame:
-    return msgspec.structs.replace(frame, **changes)
-
-
-_live: weakref.WeakSet[Emitter] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for emitter in list(_live):
-        if emitter.runs is not None:
-            emitter.runs.forked()
-        emitter.begin()
-    _end_with_multiprocessing()
-
-
-class _Ending:
-    """Remembers that multiprocessing was told; it holds what it was told weakly."""
-
-    told = False
-
-
-def _end_with_multiprocessing() -> None:
-    """Close in its children too: they run finalizers of its own, and before Python 3.12 none of atexit."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and not _Ending.told:
-        _Ending.told = True
-        util.register_after_fork(_Ending, lambda _: util.Finalize(None, end, exitpriority=_AFTER_QUEUES))
-
-
-def close_all() -> None:
-    """Close the emitters of this process, all at once, within the longest of their ``exit_seconds``."""
-    _close(list(_live))
-
-
-def losses(transport: Transport) -> tuple[int, int]:
-    """Frames that did not arrive and records that were dropped, of all that send through a transport."""
-    found = [e.losses for e in list(_live) if e.target() is transport]
-    return sum(frames for frames, _ in found), sum(records for _, records in found)
-
-
-def kept(transport: Transport) -> int:
-    """Frames that wait for a transport."""
-    return sum(e.kept for e in list(_live) if e.target() is transport)
-
-
-def _close(emitters: list[Emitter]) -> float:
-    """Close emitters; seconds that are left."""
-    running = [e for e in emitters if e.running]
-    deadline = time.monotonic() + max((e.settings.exit_seconds for e in emitters), default=0.0)
-    for emitter in running:
-        emitter.close_soon()
-    for emitter in running:
-        emitter.join(deadline - time.monotonic())
-    return max(0.0, deadline - time.monotonic())
-
-
-def end() -> None:
-    """The process ends: close all emitters and their transports, within the longest ``exit_seconds``."""
-    emitters = list(_live)
-    left = _close(emitters)
-    targets = [transports.installed(), *(e.target() for e in emitters)]
-    for target in {id(t): t for t in targets if t is not None}.values():
-        try:
-            target.close(left)
-        except Exception:  # noqa: BLE001 - the process ends; a transport that fails to close must not be felt
-            _log().debug("swirl: closing the transport failed", exc_info=True)
-
-
-os.register_at_fork(after_in_child=_after_fork)
-atexit.register(end)
-_end_with_multiprocessing()

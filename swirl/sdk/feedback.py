@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from swirl.sdk.emitter import close_all
+from swirl.sdk.process import close_all
 
 if TYPE_CHECKING:
     from swirl.frame import Verdict

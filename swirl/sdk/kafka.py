@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from swirl.kafka.topics import Topics
 from swirl.sdk import transport as transports
-from swirl.sdk.emitter import kept, losses
+from swirl.sdk.process import kept, losses
 from swirl.sdk.transport import Refused, Transport
 from swirl.sdk.verdicts import VerdictListener
 from swirl.settings import KafkaSettings

@@ -7,7 +7,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from swirl.sdk.emitter import end
+from swirl.sdk.process import end
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -116,7 +116,7 @@ class Harness(Transport):
     def _resume(self, state: HarnessState) -> None:
         self.monitor.restore(state.monitor)
         for pipeline, sequence in zip(self._pipelines, state.sequences, strict=True):
-            pipeline._emitter._sequence = sequence  # noqa: SLF001 - the same emitter goes on, it is not a restart
+            pipeline._emitter._framing.sequence = sequence  # noqa: SLF001 - the same emitter goes on, it is not a restart
 
     def __enter__(self) -> Self:
         return self
@@ -208,7 +208,7 @@ class Harness(Transport):
     def save(self) -> HarnessState:
         """This moment, for ``Harness(..., resume=...)``; what was recorded is flushed first."""
         self._flush()
-        sequences = tuple(pipeline._emitter._sequence for pipeline in self._pipelines)  # noqa: SLF001 - as above
+        sequences = tuple(pipeline._emitter._framing.sequence for pipeline in self._pipelines)  # noqa: SLF001 - as above
         return HarnessState(self.clock.now, self.monitor.snapshot(), sequences)
 
     def _flush(self) -> None:

@@ -302,7 +302,7 @@ def test_a_transport_that_fails_is_asked_again_later_and_later_and_nothing_is_lo
     ingest()
     assert inbox.wait(lambda: inbox.counter("ingest", "records") == 2)
     assert [frame.sequence for frame in inbox.frames] == list(range(1, len(inbox.frames) + 1))
-    assert inbox.wait(lambda: emitter._backoff == 0.5)
+    assert inbox.wait(lambda: emitter._ring.backoff == 0.5)
     ads.close(10)
 
 
@@ -479,7 +479,7 @@ def test_what_is_in_the_buffers_when_the_interpreter_ends_is_sent() -> None:
 
 
 def test_at_the_end_nothing_rests_for_a_host_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swirl.sdk.emitter._Pace.__call__", lambda _: rests.append(1))
+    monkeypatch.setattr("swirl.sdk.pace.Pace.__call__", lambda _: rests.append(1))
     rests: list[int] = []
     inbox = Inbox()
     ads = Pipeline("ads", settings=EmitterSettings(flush_seconds=60), transport=inbox)
@@ -546,7 +546,7 @@ def test_a_child_of_multiprocessing_sends_what_it_has_and_says_goodbye(method: s
 def test_a_transport_that_fails_or_hangs_holds_the_exit_up_no_longer_than_the_setting(trouble: str) -> None:
     script = textwrap.dedent(SCRIPT.format(trouble=trouble))
     script += "import time\nbegan = time.monotonic()\n"
-    script += "from swirl.sdk import emitter\nemitter.close_all()\n"
+    script += "from swirl.sdk import process\nprocess.close_all()\n"
     script += "sys.stderr.write(str(time.monotonic() - began))\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, check=True)
     assert float(done.stderr) < 2.0
