@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swirl.effect import Incident, Mute
     from swirl.web.api import Step, Summary
 
-__all__ = ["News", "Newsroom", "standing"]
+__all__ = ["News", "Newsroom", "standing", "work"]
 
 _REMEMBERED = 10_000
 _AT_LENGTH = frozenset({"opened", "reopened", "woken"})
@@ -90,7 +90,7 @@ class Newsroom:
             if not fresh:
                 yield _step(incident, "resolved" if incident.state == "resolved" else "updated", "")
             for step in fresh:
-                yield _step(incident, step.transition, step.reply)
+                yield _step(incident, step.transition, step.reply, whole=first)
         now = {**known, **{incident.id: incident.revision for incident in incidents}}
         self._revisions = dict(list(now.items())[-_REMEMBERED:])
 
@@ -109,12 +109,15 @@ def standing(summary: Summary) -> str:
     return f"○ healthy, {summary.judged} series{muted}"
 
 
-def _step(incident: Incident, transition: str, reply: str) -> News:
+def _step(incident: Incident, transition: str, reply: str, *, whole: bool = False) -> News:
+    """A step in one line; ``whole``: for who has not heard of the incident yet."""
     mark = "✓" if incident.state == "resolved" else "◆"
     told = f"{mark} {plain(incident.id)} {transition}: "
     if transition in _AT_LENGTH or not reply:
         rest = incident.sentence if incident.state == "open" else incident.cost
         told += f"{headline(incident)}. {plain(rest)}"
+    elif whole:
+        told += f"{headline(incident)}. {plain(reply)}"
     else:
         told += plain(reply)
     data = {"transition": transition, "reply": reply, "incident": msgspec.to_builtins(incident)}
@@ -122,8 +125,17 @@ def _step(incident: Incident, transition: str, reply: str) -> News:
 
 
 def _planned(key: tuple[str, str], mute: Mute, turn: str) -> str:
-    where = plain(" / ".join(part for part in key if part))
     if turn == "ended":
-        return f"– {where} is muted no longer"
+        return f"– {_where(*key)} is muted no longer"
+    return work(key[0], mute)
+
+
+def _where(pipeline: str, stage: str) -> str:
+    return plain(f"{pipeline} / {stage}" if stage else pipeline)
+
+
+def work(pipeline: str, mute: Mute) -> str:
+    """Planned work, in one line."""
     why = f": {plain(mute.why)}" if mute.why else ""
+    where = _where(pipeline, mute.stage)
     return f"– {where} is muted until {clock_time(mute.until_ms)} by {plain(mute.who) or 'somebody'}{why}"

@@ -184,16 +184,17 @@ def _screen(source: Source, first: Glimpse) -> None:
 
     console = Console(highlight=False)
     now, glimpse, heard = time.monotonic, first, time.monotonic()
+    detail: PipelineAnswer | None = None
     with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            names = [summary.name for summary in glimpse.pipelines]
             try:
+                names = [summary.name for summary in glimpse.pipelines]
                 detail = source.detail(names[0]) if len(names) == 1 else None
                 live.update(draw(Shown(glimpse, detail, now() - heard), console.width), refresh=True)
                 if keys.pressed(_EVERY_S) == "q":
                     return
                 glimpse, heard = source.look(), now()
             except Nobody:
-                live.update(draw(Shown(glimpse, None, now() - heard), console.width), refresh=True)
+                live.update(draw(Shown(glimpse, detail, now() - heard), console.width), refresh=True)
                 if keys.pressed(_EVERY_S) == "q":
                     return

@@ -13,7 +13,7 @@ from rich.text import Text
 from swirl.charts.scale import number, scale_of, usual_of
 from swirl.charts.telling import name_of_series, same_series, usual_before, windows_before
 from swirl.cli import figures
-from swirl.cli.news import standing
+from swirl.cli.news import standing, work
 from swirl.cli.reach import track_of
 from swirl.effect import State
 from swirl.sinks.console import incident_panel
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Shown", "draw"]
 
 BAD, FOLLOWS, DIM, PLAIN = "bold red", "yellow", "bright_black", "default"
-_WIDEST, _STAGES = 110, 6
+_WIDEST, _STAGES, _WORKS = 110, 6, 4
 _SPARK, _LEAST, _NAME = 24, 6, 24
 _OLD_S = 15.0
 """After so long without an answer the screen says that it is old."""
@@ -56,7 +56,7 @@ def draw(shown: Shown, width: int) -> RenderableType:
     """The screen."""
     wide = min(width, _WIDEST)
     still = [incident for incident in shown.glimpse.incidents if incident.state == "open"]
-    parts: list[RenderableType] = [_head(shown, still), Text("")]
+    parts: list[RenderableType] = [_head(shown, still), *_planned(shown.glimpse.pipelines), Text("")]
     if shown.detail is not None:
         parts += _one(shown.detail, wide)
     else:
@@ -80,6 +80,13 @@ def _head(shown: Shown, still: Sequence[Incident]) -> Table:
     state = _state(shown, still)
     table.add_row(Text.assemble(("Swirl ", DIM), (plain(name), "bold"), "  ") + state, Text(right, DIM))
     return table
+
+
+def _planned(pipelines: Sequence[Summary]) -> list[Text]:
+    """Why nobody is told: planned work, a line each."""
+    lines = [work(summary.name, mute) for summary in pipelines for mute in summary.mutes]
+    more = [f"– and {len(lines) - _WORKS} more"] if len(lines) > _WORKS else []
+    return [Text(line, "bold") for line in (*lines[:_WORKS], *more)]
 
 
 def _state(shown: Shown, still: Sequence[Incident]) -> Text:

@@ -286,6 +286,28 @@ def test_several_pipelines_are_a_line_each_those_with_an_incident_first() -> Non
     assert [line.split()[0] for line in lines[2:4]] == ["ads", "aardvark"]
 
 
+def test_planned_work_stands_on_the_screen_with_who_and_why() -> None:
+    board = broken(healthy())
+    until_ms = DATA.onset_ms + 3_600_000
+    for stage in ("", "a", "b", "c", "d"):
+        board.handle(MuteChanged("ads", "began", Mute(stage, 1, until_ms, "anna", "migration")))
+    with serving(board) as server:
+        lines = screen(Shown(glimpse(server.url), Reach([server.url]).pipeline("ads"), 0.0)).splitlines()
+    assert lines[1].rstrip() == "– ads is muted until 04:12:20 UTC by anna: migration"
+    assert lines[2].startswith("– ads / a is muted until")
+    assert lines[5].rstrip() == "– and 1 more"
+
+
+def test_an_incident_that_one_has_not_heard_of_is_told_with_what_it_is() -> None:
+    board = broken(healthy())
+    board.handle(changed(DATA, "updated", "It is worse: 0.1."))
+    with serving(board) as server:
+        last = called("watch", "--once", "--url", server.url).out.splitlines()[-1]
+    assert last.endswith(
+        f"◆ {DATA.id} updated: ads / ingest: data pipeline broken since 03:12:20 UTC. It is worse: 0.1."
+    )
+
+
 def test_a_screen_that_is_old_says_so() -> None:
     with serving(broken(healthy())) as server:
         text = screen(Shown(glimpse(server.url), None, 20.0))
