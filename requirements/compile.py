@@ -35,7 +35,8 @@ def wanted() -> dict[str, list[str]]:
     run = sorted({*project["dependencies"], *extras("watch", "demo"), *groups["build"]})
     worker = sorted({*run, *extras("worker")})
     kafka = sorted({*worker, *extras("dev")})
-    dev = [*kafka, *extras("drift-demo", "charts"), *(line for line in groups["dev"] if isinstance(line, str))]
+    also = [line for line in groups["dev"] if isinstance(line, str)]
+    dev = [*kafka, *extras("drift-demo", "charts"), *also]
     return {"run": run, "worker": worker, "kafka": kafka, "dev": dev, "mutation": groups["mutation"]}
 
 
