@@ -5,9 +5,7 @@ from swirl.monitor.report import RunningTotals
 
 
 def piece(version: str) -> Slice:
-    return Slice(
-        "check", version, 0, {"records": 10.0, "invalid": 2.0}, {"reason": {"text missing": 2}}, {}
-    )
+    return Slice("check", version, 0, {"records": 10.0, "invalid": 2.0}, {"reason": {"text missing": 2}}, {})
 
 
 def test_the_sum_over_versions_never_falls_however_many_go_out() -> None:
