@@ -217,10 +217,8 @@ def _wider(lines: Sequence[Evidence], incident: Incident) -> str:
     """What joined. Labels are users' data, which sinks can withhold only where the evidence names them."""
     told = [line for line in lines if line in incident.evidence or line.metric != "prediction_ratio"]
     more = len(lines) - len(told)
-    labels = (
-        f"the ratios of {more} {'' if not told else 'more '}labels" if more > 1 else "the ratio of a label"
-    )
-    return ", ".join([*([figures(told)] if told else []), *([labels] if more else [])])
+    others = "the ratio of a label" if more == 1 else f"the ratios of {more} labels"
+    return ", ".join([*([figures(told)] if told else []), *([others] if more else [])])
 
 
 def _reply(before: Incident, told: Told) -> str:

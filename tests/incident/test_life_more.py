@@ -335,7 +335,8 @@ def test_labels_that_are_not_among_the_evidence_are_counted_and_not_named(opinio
         for label in "ab"
     ]
     assert following._wider(secret, told) == "the ratios of 2 labels"
-    assert following._wider([*told.evidence[:1], secret[0]], told).endswith(", the ratio of a label")
+    one = msgspec.structs.replace(told, evidence=tuple(secret[1:]))
+    assert following._wider(secret, one) == "b ratio 0.80 → 0.20, the ratio of a label"
     known = msgspec.structs.replace(told, evidence=tuple(secret))
     assert following._wider(secret, known) == "a ratio 0.80 → 0.20, b ratio 0.80 → 0.20"
 
