@@ -20,6 +20,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from swirl.effect import IncidentChanged
 from swirl.errors import SettingsError
 from swirl.sinks.outlet import Counts
+from swirl.sinks.slack_labels import neutral
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ _REPEATS_AHEAD = 4
 """An alert that is not repeated for so many turns is over: one lost request ends nothing."""
 _AT_ONCE = 200
 """Alerts in one request."""
+_OVER = 1000
+"""Ends that wait to be told: what is not repeated ends by itself, so the oldest may be forgotten."""
 _SHOWN = 3
 """Numbers of the evidence that an alert quotes."""
 
@@ -56,7 +59,8 @@ class AlertmanagerMirror:
     A thread of its own sends: :meth:`handle` never waits and never fails.
 
     Args:
-        settings: ``alertmanager``, ``alertmanager_seconds``, ``url`` and ``runbook`` count here.
+        settings: ``alertmanager``, ``alertmanager_seconds``, ``url``, ``runbook`` and ``slack_show_labels``
+            count here: pages and e-mails leave the house as messages in Slack do.
         live: whether what is watched makes progress, and in words; while it does not, the heartbeat stops.
         clock: seconds since 1970.
 
@@ -105,6 +109,8 @@ class AlertmanagerMirror:
                 self._open.pop(incident.id, None)
                 self._news.pop(incident.id, None)
                 self._over[incident.id] = incident
+                for forgotten in list(self._over)[:-_OVER]:
+                    del self._over[forgotten]
             else:
                 return
             self._woken = True
@@ -223,7 +229,8 @@ class AlertmanagerMirror:
     def _alert(self, incident: Incident, now: float, ends: float) -> _Alert:
         """Labels say which incident it is, for ever; whatever may change is an annotation."""
         labels = {"alertname": "SwirlIncident", "pipeline": incident.pipeline, "incident": incident.id}
-        notes = {key: value for key, value in _annotations(incident) if value}
+        shown = incident if self._settings.slack_show_labels else neutral(incident)
+        notes = {key: value for key, value in _annotations(shown) if value}
         return self._said(
             labels,
             notes,

@@ -22,7 +22,7 @@ from swirl.settings import WatchSettings
 from swirl.sinks.alertmanager import AlertmanagerMirror
 from swirl.testing.broker import free_port
 from tests.grafana.services import binary, eventually, running_alertmanager
-from tests.sinks.scene import DATA, DEPLOYMENT, START, changed, verdict, window
+from tests.sinks.scene import DATA, DEPLOYMENT, POSITIVE, START, changed, verdict, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,30 @@ def test_who_is_on_it_and_who_wants_no_news_is_told(stand_in: StandIn) -> None:
     (alert,) = stand_in.sent()
     assert alert["annotations"]["acknowledged_by"] == "ada"
     assert alert["annotations"]["snoozed"] == "until 2026-11-21T04:12:20.000+00:00 by ben"
+
+
+def test_no_label_or_segment_reaches_a_pager_unless_it_is_allowed(stand_in: StandIn) -> None:
+    evidence = (msgspec.structs.replace(POSITIVE, label="ada@x.org", name="ada@x.org ratio"),)
+    told = changed(DATA, evidence=evidence, segment="DE", sentence="All are ada@x.org.")
+    for allowed in (False, True):
+        stand_in.requests.clear()
+        settings = WatchSettings(alertmanager=stand_in.url, slack_show_labels=allowed)
+        sink = AlertmanagerMirror(settings)
+        sink.handle(told)
+        sink.start()
+        eventually(lambda: bool(stand_in.sent()), "the alert")
+        sink.close(10)
+        notes = stand_in.sent()[0]["annotations"]
+        assert ("ada@x.org" in str(notes)) is allowed
+        assert (notes.get("segment") == "DE") is allowed
+        assert allowed or notes["evidence"] == "label ratio 0.21, usually 0.80"
+
+
+def test_what_is_over_while_nobody_answers_is_not_kept_for_ever() -> None:
+    sink = AlertmanagerMirror(WatchSettings(alertmanager="http://127.0.0.1:9"))
+    for number in range(3000):
+        sink.handle(changed(DATA, "resolved", id=f"ads-{number}", state="resolved"))
+    assert sink.counts.pending == 1000
 
 
 def test_an_open_incident_is_repeated_and_a_resolved_one_ends_once(stand_in: StandIn) -> None:
