@@ -32,7 +32,7 @@ def test_planned_work_begins_and_ends_with_the_time_of_the_log() -> None:
     assert (began.transition, began.incidents) == ("began", ())
     assert (began.mute.stage, began.mute.who, began.mute.why) == ("ingest", "Mia", "a migration")
     assert (began.mute.since_ms, began.mute.until_ms) == (ads.now_ms, ads.now_ms + 60_000)
-    assert ads.incidents.mutes == (began.mute,)
+    assert list(ads.incidents.mutes) == [began.mute]
     assert ads.incidents.due_ms == began.mute.until_ms
     ads.pass_by(59)
     assert turns(ads) == [("began", "ingest")]

@@ -87,7 +87,7 @@ def test_a_bad_run_is_told_when_it_is_over_and_resolved_by_the_next_good_one(
 def test_what_lasts_longer_than_windows_are_kept_is_still_the_new_normal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("swirl.incident.life.ADOPTED_WINDOWS", 230)
+    monkeypatch.setattr("swirl.incident.following.ADOPTED_WINDOWS", 230)
     job = Nightly()
     job.nights(20)
     job.nights(229, invalid=0.3)
