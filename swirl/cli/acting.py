@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import click
+
 from swirl.cli.reach import Nobody, Reach, Unknown, addresses, no_pipeline
 from swirl.cli.send import account, seen, send
 from swirl.clock import SystemClock
@@ -62,7 +64,7 @@ def of_incident(
         Unknown: there is no such incident, or it cannot be said of it.
         Nobody: nobody takes it.
     """
-    reach = Reach(addresses(urls))
+    reach = _reach(urls)
     before, blind = _before(reach, ident)
     if before is not None:
         _may_be_said(reach, before, act, given)
@@ -73,6 +75,16 @@ def of_incident(
         say(f"Sent, not confirmed: {blind}")
         return NOT_SEEN
     return _told(reach, record, before, say)
+
+
+def _reach(urls: Sequence[str]) -> Reach:
+    """Those to ask; where no page is served, an act is sent all the same."""
+    try:
+        return Reach(addresses(urls))
+    except click.UsageError:
+        if urls:
+            raise
+        return Reach(())
 
 
 def _may_be_said(reach: Reach, before: Incident, act: str, given: dict[str, Any]) -> None:
@@ -165,7 +177,7 @@ def _pipeline_of(ident: str) -> str:
 
 def of_pipeline(act: Act, urls: Sequence[str], say: Callable[[str], object]) -> int:
     """Say that planned work begins, or is over; errors and exit codes are those of :func:`of_incident`."""
-    reach = Reach(addresses(urls))
+    reach = _reach(urls)
     try:
         before = _check(reach, act)
     except Nobody as error:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from swirl.effect import Incident, SeriesKey
+from swirl.errors import SettingsError
 from swirl.settings import WatchSettings
 from swirl.sinks.board import Track
 from swirl.web.api import IncidentAnswer, IncidentsAnswer, PipelineAnswer, PipelinesAnswer
@@ -28,6 +29,7 @@ __all__ = ["Nobody", "Reach", "Unknown", "addresses", "no_pipeline", "track_of"]
 
 _PATIENCE_S = 3.0
 _BYTES = 32_000_000
+_NO_PAGE = "SWIRL_HTTP is empty; name a process that watches with --url"
 _NUMBERS = ("usual_value", "now_value")
 
 Answer = TypeVar("Answer")
@@ -72,7 +74,7 @@ def addresses(given: Sequence[str] = ()) -> list[str]:
     if not given:
         own = WatchSettings.from_environment().http
         if not own:
-            raise click.UsageError("SWIRL_HTTP is empty; name a process that watches with --url")
+            raise click.UsageError(_NO_PAGE)
         host, _, port = own.rpartition(":")
         everywhere = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - what is bound, not bound here
         given = [f"{everywhere.get(host, host)}:{port}"]
@@ -95,7 +97,7 @@ class Reach:
     """Asks processes that watch, and puts what they say together.
 
     Args:
-        urls: see :func:`addresses`.
+        urls: see :func:`addresses`; none: nobody can be asked.
         patience_s: longest wait for each.
     """
 
@@ -153,6 +155,8 @@ class Reach:
         return found
 
     def _ask(self, path: str, kind: type[Answer]) -> list[Answer]:
+        if not self.urls:
+            raise Nobody(_NO_PAGE)
         with ThreadPoolExecutor(max_workers=min(8, len(self.urls))) as pool:
             said = list(pool.map(lambda url: self._get(url, path), self.urls))
         answers = [self._read(each, kind) for each in said]
@@ -229,8 +233,20 @@ def _nobody(silent: dict[str, str]) -> str:
     told = "; ".join(f"{url} ({why})" for url, why in silent.items())
     return (
         f"nobody answers: {told}. Watch with swirl.watch() in the pipeline's process or with 'swirl worker'; "
-        "if it serves elsewhere, set SWIRL_HTTP as it has it, or give --url http://host:port"
+        f"if it serves elsewhere, set SWIRL_HTTP as it has it, or give --url {_elsewhere(silent)}"
     )
+
+
+def _elsewhere(silent: Iterable[str]) -> str:
+    """The page that the process with the state here was last known to serve, unless it is silent too."""
+    from swirl.cli.page_command import address
+
+    try:
+        parts = urllib.parse.urlsplit(address())
+    except SettingsError:
+        return "http://host:port"
+    known = f"{parts.scheme}://{parts.netloc}"
+    return known if parts.netloc and known not in silent else "http://host:port"
 
 
 def track_of(answer: TrackAnswer) -> Track:

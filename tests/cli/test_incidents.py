@@ -16,6 +16,7 @@ import swirl.cli.acting
 from swirl.cli.send import seen
 from swirl.cli.span import milliseconds
 from swirl.effect import Incident, SeriesKey
+from swirl.engine.store import StateFolder
 from swirl.frame import Act, decode
 from swirl.sinks.board import Board
 from swirl.web import serve
@@ -154,6 +155,16 @@ def test_nobody_who_answers_is_told_with_what_to_do() -> None:
     assert "swirl.watch()" in said.words
 
 
+def test_where_the_page_is_elsewhere_its_address_is_told_without_its_token(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    (tmp_path / "lock").touch()
+    folder.announce("http://127.0.0.1:2/?token=hidden")
+    said = called("incidents", "list", SWIRL_HTTP=NOWHERE, SWIRL_STATE=str(tmp_path))
+    assert said.words.endswith("or give --url http://127.0.0.1:2")
+    said = called("incidents", "list", SWIRL_HTTP="127.0.0.1:2", SWIRL_STATE=str(tmp_path))
+    assert said.words.endswith("or give --url http://host:port")
+
+
 def test_what_is_no_swirl_is_told_as_such() -> None:
     for body in ("hello", "{}", '{"incidents": 3}', "[1, 2]"):
         app = Starlette(routes=[Route("/api/incidents", lambda _, body=body: PlainTextResponse(body))])
@@ -257,6 +268,10 @@ def test_without_a_page_an_act_is_sent_and_not_confirmed(here: Here) -> None:
     assert said.code == 4
     assert said.out.startswith("Sent, not confirmed: nobody answers")
     assert seen(lambda: process.incident(incident.id).acknowledged_by == "anna")
+    said = called("incidents", "ack", incident.id, "--who", "ben", **{**environ, "SWIRL_HTTP": ""})
+    assert said.code == 4
+    assert said.out.startswith("Sent, not confirmed: SWIRL_HTTP is empty")
+    assert seen(lambda: process.incident(incident.id).acknowledged_by == "ben")
     said = called("incidents", "ack", "nonsense", **{**environ, "SWIRL_HTTP": NOWHERE})
     assert (said.code, "no identity of an incident" in said.words) == (1, True)
 
