@@ -9,6 +9,7 @@ from urllib.parse import quote
 import click
 
 from swirl.cli.send import folders
+from swirl.engine.share import ShareClient
 from swirl.engine.store import StateFolder
 from swirl.errors import SettingsError
 from swirl.settings import WatchSettings
@@ -31,11 +32,21 @@ def _addresses() -> Iterator[str]:
                 folder = StateFolder(path)
             except SettingsError:
                 continue
-            if found := folder.page():
+            found = folder.page()
+            if found and _is_watched(folder):
                 yield found
     settings = WatchSettings.from_environment()
     if settings.http_token and settings.http:
         yield f"{settings.url.rstrip('/') or f'http://{settings.http}'}/?token={quote(settings.http_token)}"
+
+
+def _is_watched(folder: StateFolder) -> bool:
+    """Whether the process still lives: one that was killed took nothing back."""
+    try:
+        ShareClient(folder.socket_path, lambda _pipeline, _verdict: None).close()
+    except (OSError, SettingsError):
+        return False
+    return True
 
 
 @click.command()

@@ -108,12 +108,12 @@ def _to_socket(act: Act) -> None:
         try:
             client = ShareClient(StateFolder(folder).socket_path, lambda _pipeline, _verdict: None)
         except (OSError, SettingsError) as error:
-            why = f"no process watches with the state in {folder} ({error})"
+            why = f"no process watches with the state in {folder} ({_said(error)})"
             continue
         try:
             client.send(act.pipeline, encode(act))
         except OSError as error:
-            why = f"the process that watches does not take it ({error})"
+            why = f"the process that watches does not take it ({_said(error)})"
         else:
             return
         finally:
@@ -122,6 +122,11 @@ def _to_socket(act: Act) -> None:
         f"{why}. Run this as the same user as the pipeline that watches, with SWIRL_STATE as it has it; "
         "where workers watch, set SWIRL_KAFKA"
     )
+
+
+def _said(error: Exception) -> str:
+    """Without the number of the error."""
+    return str(getattr(error, "strerror", None) or error).lower()
 
 
 def folders() -> Iterator[Path]:

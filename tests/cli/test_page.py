@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from swirl.cli.commands import group
 from swirl.engine.local import LocalEngine
+from swirl.engine.store import StateFolder
 from swirl.settings import WatchSettings
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ def test_the_address_of_the_page_opens_it_and_is_taken_back_in_the_end(
     after = CliRunner().invoke(group, ["page"])
     assert after.exit_code == 3
     assert "SWIRL_STATE" in after.output
+
+
+def test_of_a_process_that_was_killed_no_address_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWIRL_STATE", str(tmp_path))
+    StateFolder(tmp_path).announce("http://127.0.0.1:9464/?token=old")
+    told = CliRunner().invoke(group, ["page"])
+    assert told.exit_code == 3
+    assert "token=old" not in told.output
 
 
 def test_a_worker_with_a_token_has_its_page_where_its_settings_say(
