@@ -26,6 +26,7 @@ from swirl.engine.desk import Desk
 from swirl.engine.loop import MonitorLoop
 from swirl.engine.share import ShareClient, ShareServer
 from swirl.engine.store import StateFolder, default_folder, temporary_folder
+from swirl.engine.untold import Untold
 from swirl.errors import SettingsError, SnapshotError
 from swirl.frame import encode
 from swirl.monitor import Monitor
@@ -94,6 +95,7 @@ class LocalEngine(Transport):
         self._web: Server | None = None
         self._desk: Desk | None = None
         self._outlets: list[Outlet] = []
+        self._untold: Untold | None = None
         self._signature = _signature(self._settings, self._watch)
         self._compared = False
         self._refused = 0
@@ -148,12 +150,18 @@ class LocalEngine(Transport):
         )
         exporter = PrometheusSink(outlets=self._counts, refused=lambda: self._lost_frames(monitor))
         memory: MutableMapping[str, str] = self._folder.memory("slack") if self._folder is not None else {}
-        people = [*desk.people(memory), *self._extra_sinks] or [LogSink()]
-        self._outlets = [
-            Outlet(sink, settled=exporter.settled(sink.name) if sink is not exporter else None)
-            for sink in (exporter, *people)
-        ]
-        save = self._folder.save if self._folder is not None else None
+        tellers = desk.people(memory)
+        people = [*tellers, *self._extra_sinks] or [LogSink()]
+        self._untold = Untold(self._folder) if self._folder is not None and tellers else None
+
+        def outlet(sink: Sink) -> Outlet:
+            if sink is exporter:
+                return Outlet(sink)
+            noted = self._untold if sink in tellers[:1] else None
+            return Outlet(sink, settled=_settled(exporter.settled(sink.name), noted))
+
+        self._outlets = [outlet(sink) for sink in (exporter, *people)]
+        save = self._save if self._folder is not None else None
         loop = MonitorLoop(monitor, self._clock, self._carry, save, exporter.applied)
         if self._watch.http:
             registry = CollectorRegistry()
@@ -169,9 +177,18 @@ class LocalEngine(Transport):
             exporter.handle(effect)
             if isinstance(effect, VerdictChanged):
                 self._tell(effect.pipeline, effect.verdict)
+        if self._untold is not None:
+            self._untold.take_over(self._outlets[1])
         desk.start()
         loop.start()
         self._monitor, self._loop = monitor, loop
+
+    def _save(self, snapshot: bytes) -> None:
+        """What is to be told goes first: the snapshot knows of its steps, and would not give them again."""
+        assert self._folder is not None
+        if self._untold is not None:
+            self._untold.save()
+        self._folder.save(snapshot)
 
     def _become_client(self) -> None:
         assert self._folder is not None
@@ -285,6 +302,8 @@ class LocalEngine(Transport):
             self._tell(effect.pipeline, effect.verdict)
         if self._desk is not None:
             self._desk.handle(effect)
+        if self._untold is not None:
+            self._untold.add(effect)
         for outlet in self._outlets:
             outlet.offer(effect)
 
@@ -346,6 +365,8 @@ class LocalEngine(Transport):
             self._desk.close(_left(deadline))
         for outlet in self._outlets:
             outlet.close(_left(deadline))
+        if self._untold is not None:
+            self._untold.save()
         if self._web is not None:
             self._web.close(_left(deadline))
             self._announce("")
@@ -364,11 +385,22 @@ class LocalEngine(Transport):
             if part is not None:
                 part.abandon()
         self._loop = self._client = self._server = self._web = self._monitor = self._desk = None
-        self._outlets = []
+        self._outlets, self._untold = [], None
         if self._folder is None:
             self._closed = True  # nobody could ever find this child's monitor
         else:
             self._folder.forget_lock()
+
+
+def _settled(
+    observe: Callable[[Effect, bool], None], untold: Untold | None
+) -> Callable[[Effect, bool], None]:
+    def settled(effect: Effect, delivered: bool) -> None:  # noqa: FBT001 - as outlets call it
+        if untold is not None:
+            untold.settle(effect)
+        observe(effect, delivered)
+
+    return settled
 
 
 def _nothing() -> None:

@@ -13,6 +13,8 @@ import tempfile
 from collections import UserDict
 from pathlib import Path
 
+import msgspec
+
 from swirl.errors import SettingsError
 
 __all__ = ["Memory", "StateFolder", "default_folder", "temporary_folder"]
@@ -146,6 +148,21 @@ class StateFolder:
             return (self.path / "page").read_text(encoding="utf-8")
         except OSError:
             return ""
+
+    def untold(self) -> list[bytes]:
+        """What was to be told to people when it was written down last; nothing where it cannot be read."""
+        try:
+            return msgspec.msgpack.decode((self.path / "untold").read_bytes(), type=list[bytes])
+        except (OSError, msgspec.MsgspecError):
+            return []
+
+    def keep_untold(self, records: list[bytes]) -> None:
+        """Replace it.
+
+        Raises:
+            OSError: the disk takes no more.
+        """
+        _replace(self.path / "untold", msgspec.msgpack.encode(records))
 
     def memory(self, name: str) -> Memory:
         """A small mapping of texts that outlives the process."""

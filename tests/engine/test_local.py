@@ -183,6 +183,42 @@ def test_slack_hears_of_a_fault_through_the_real_client_and_a_restart_keeps_the_
         assert "resolved" in slack.transcript()
 
 
+def test_what_slack_did_not_take_before_the_end_is_told_by_the_next_process(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    with SlackStandIn(channels=("#ops",)) as slack:
+        settings = WatchSettings(http="", slack_token=slack.token, slack_channel="#ops", slack_url=slack.url)
+
+        def process() -> LocalEngine:
+            engine = LocalEngine(SETTINGS, settings, clock=clock, state=tmp_path)
+            engine.start()
+            return engine
+
+        engine = process()
+        shop = Shop(engine, clock)
+        shop.run(500)
+        slack.fail_next(1000)
+        shop.broken = 0.6
+        shop.run(30)
+        assert engine.folded(10)
+        began = time.monotonic()
+        engine.close(1)
+        assert time.monotonic() - began < 5
+        assert slack.threads == {}
+
+        slack.heal()
+        engine = process()
+        assert engine.drain(10)
+        assert "check: data pipeline broken" in slack.transcript()
+        engine.close(5)
+
+        engine = process()
+        assert engine.drain(10)
+        engine.close(5)
+        assert len(slack.threads) == 1
+        assert StateFolder(tmp_path).untold() == []
+
+
 class Sulking:
     """A sink that knows what is wrong with it."""
 
