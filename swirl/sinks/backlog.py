@@ -186,6 +186,8 @@ class Backlog:
             lane = self._lanes[key]
             self._fold(key, now)
             pause = wait(lane.steps[0][2]) if wait is not None else 0.0
+            if pause > self._retries.patience and wait is not None and self._overtakes(lane, wait):
+                pause = 0.0
             if pause <= 0.0:
                 lane.held = False
                 self._trying = key
@@ -290,6 +292,16 @@ class Backlog:
             before = len(lane.steps)
             lane.fold(now, self._retries.patience)
             self._waiting -= before - len(lane.steps)
+
+    def _overtakes(self, lane: _Lane, wait: Callable[[Effect], float]) -> bool:
+        """What is held for long must not hold what need not wait: how it stands now is told in its stead."""
+        newest = lane.steps[-1][2]
+        if len(lane.steps) == 1 or not isinstance(newest, IncidentChanged) or wait(newest) > 0.0:
+            return False
+        while len(lane.steps) > 1:
+            lane.replaced.append(lane.steps.popleft()[2])
+            self._waiting -= 1
+        return True
 
     def _pause_all(self, key: tuple[str, str], now: float) -> None:
         """One incident that fails may be odd; when another fails after it, the receiver is away."""

@@ -337,6 +337,22 @@ def test_one_who_listens_badly_stops_nothing(caplog: pytest.LogCaptureFixture) -
     assert len(caplog.messages) == 2
 
 
+def test_what_wakes_people_does_not_wait_behind_what_is_held_until_the_morning() -> None:
+    backlog = Backlog()
+    held, wakes = changed(DATA, severity="degraded"), changed(DATA, "updated", revision=1)
+
+    def wait(effect: Effect) -> float:
+        return 3600.0 if effect.identity == held.identity else 0.0
+
+    backlog.offer(held, 0.0)
+    assert isinstance(backlog.take(0.0, wait), float)
+    backlog.offer(wakes, 5.0)
+    assert backlog.take(5.0, wait) == wakes
+    assert backlog.replaced == (held,)
+    backlog.succeeded()
+    assert (backlog.counts.delivered, backlog.counts.replaced, backlog.counts.pending) == (1, 1, 0)
+
+
 def test_before_each_attempt_the_outlet_asks_whether_it_may_send() -> None:
     asked: list[str] = []
 
