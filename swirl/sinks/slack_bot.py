@@ -155,8 +155,7 @@ class SlackBot:
         wakes = _wakes(incident)
         root = self._root(change, "posted", route.mention if wakes else "")
         answer, _ = self._post(change.identity, route.channel, root)
-        calm = incident.state == "open" and incident.severity == "degraded"
-        place = Place(str(answer["channel"]), str(answer["ts"]), calm=calm)
+        place = Place(str(answer["channel"]), str(answer["ts"]), calm=_is_calm(incident))
         self._lookup.learn(route.channel, place.channel)
         self._threads.keep(incident.id, str(place))
         self._mark(change, place)
@@ -170,7 +169,7 @@ class SlackBot:
         )
         if found is None:
             return False
-        place = Place(found.channel, found.ts)
+        place = Place(found.channel, found.ts, calm=_is_calm(change.incident))
         self._threads.keep(change.incident.id, str(place))
         if found.step == "posted" and found.identity == change.identity:
             return True
@@ -216,8 +215,10 @@ class SlackBot:
         metadata = slack_blocks.metadata(change, "reply")
         reply = {"thread_ts": place.ts, **said, "metadata": metadata, **_QUIET}
         refused = self._post(change.identity, place.channel, reply)[1]
-        if place.calm and calls and not refused:
-            self._threads.keep(incident.id, str(place._replace(calm=False)))
+        # Who was called before the end is called again if it comes back, whichever step tells that.
+        calm = change.transition == "resolved" or (place.calm and not calls)
+        if calm != place.calm and not refused:
+            self._threads.keep(incident.id, str(place._replace(calm=calm)))
         return refused not in _GONE
 
     def _root(
@@ -282,6 +283,11 @@ def _wakes(incident: Incident) -> bool:
     """Whether somebody is to be called: it trips the pipeline, and nobody has taken it up."""
     taken = incident.acknowledged_by or incident.snoozed_until_ms
     return incident.state == "open" and incident.severity == "tripped" and not taken
+
+
+def _is_calm(incident: Incident) -> bool:
+    """Whether it wakes nobody as it stands, so that somebody is to be called once it does."""
+    return incident.state == "resolved" or incident.severity == "degraded"
 
 
 def _notifies(change: IncidentChanged) -> bool:

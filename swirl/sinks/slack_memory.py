@@ -27,7 +27,7 @@ class Place(NamedTuple):
     Attributes:
         channel: its id.
         ts: of the root message.
-        calm: it began with an incident that wakes nobody, so nobody has been called yet.
+        calm: nobody has been called since the incident began, or since it was over.
     """
 
     channel: str

@@ -410,6 +410,25 @@ def test_only_what_wakes_people_calls_them(slack: SlackStandIn) -> None:
     assert "<!here> It came back." in words(slack.messages[-1].payload)
 
 
+def test_what_came_back_calls_people_also_if_a_later_step_tells_it(slack: SlackStandIn) -> None:
+    """While Slack is away, a step gives way to the next one of its incident."""
+    memory: dict[str, str] = {}
+    for change in (step("opened"), step("resolved", 1, **ENDED), step("updated", 3, "Worse.", reopened=1)):
+        worker(slack, memory, ROUTES).handle(change)
+    assert "<!here> Worse." in words(slack.messages[-1].payload)
+    worker(slack, memory, ROUTES).handle(step("updated", 4, "Still worse.", reopened=1))
+    assert "<!here>" not in words(slack.messages[-1].payload)
+
+
+def test_a_thread_that_was_found_again_still_calls_people_when_it_becomes_worse(slack: SlackStandIn) -> None:
+    worker(slack, {}, ROUTES).handle(step("opened", severity="degraded"))
+    heir = worker(slack, {}, ROUTES)
+    heir.handle(step("updated", 1, "Wider.", severity="degraded"))
+    heir.handle(step("updated", 2, "Worse."))
+    assert len(slack.threads) == 1
+    assert "<!here> Worse." in words(slack.messages[-1].payload)
+
+
 def test_what_becomes_worse_calls_people_then_and_once(slack: SlackStandIn) -> None:
     memory: dict[str, str] = {}
     worker(slack, memory, ROUTES).handle(step("opened", severity="degraded"))
