@@ -361,10 +361,11 @@ class LocalEngine(Transport):
             self._server.close(_left(deadline))
         if loop is not None:
             loop.close(_left(deadline))
-        if self._desk is not None:
-            self._desk.close(_left(deadline))
+        # Slack's last words before Alertmanager's: what it does not hear ends by itself.
         for outlet in self._outlets:
             outlet.close(_left(deadline))
+        if self._desk is not None:
+            self._desk.close(_left(deadline))
         if self._untold is not None:
             self._untold.save()
         if self._web is not None:

@@ -219,6 +219,31 @@ def test_what_slack_did_not_take_before_the_end_is_told_by_the_next_process(
         assert StateFolder(tmp_path).untold() == []
 
 
+def test_an_alertmanager_that_hangs_takes_no_time_from_what_slack_is_told_last(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    with SlackStandIn(channels=("#ops",)) as slack, socket.create_server(("127.0.0.1", 0)) as mute:
+        settings = WatchSettings(
+            http="",
+            slack_token=slack.token,
+            slack_channel="#ops",
+            slack_url=slack.url,
+            alertmanager=f"http://127.0.0.1:{mute.getsockname()[1]}",
+        )
+        engine = LocalEngine(SETTINGS, settings, clock=clock, state=tmp_path)
+        engine.start()
+        shop = Shop(engine, clock)
+        shop.run(500)
+        slack.fail_next(1, status=200, delay=0.5, body="garbage")
+        shop.broken = 0.6
+        shop.run(30)
+        assert engine.folded(10)
+        began = time.monotonic()
+        engine.close(3)
+        assert time.monotonic() - began < 6
+        assert "check: data pipeline broken" in slack.transcript()
+
+
 class Sulking:
     """A sink that knows what is wrong with it."""
 

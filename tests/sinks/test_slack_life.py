@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -408,6 +409,29 @@ def test_only_what_wakes_people_calls_them(slack: SlackStandIn) -> None:
     assert not any("<!here>" in words(m.payload) for m in slack.messages)
     bot.handle(step("reopened", 4, "It came back.", reopened=1, **ACK))
     assert "<!here> It came back." in words(slack.messages[-1].payload)
+
+
+def test_where_an_incident_is_told_is_known_at_once_while_a_disk_is_slow() -> None:
+    class Slow(dict[str, str]):
+        busy, go_on = threading.Event(), threading.Event()
+
+        def __setitem__(self, key: str, value: str) -> None:
+            self.busy.set()
+            self.go_on.wait(10)
+            super().__setitem__(key, value)
+
+    memory = Slow()
+    threads = Threads(memory)
+    writer = threading.Thread(target=threads.keep, args=("chart/ads", "there"))
+    writer.start()
+    assert memory.busy.wait(10)
+    asked = threading.Thread(target=threads.place, args=("ads",))
+    asked.start()
+    asked.join(2)
+    assert not asked.is_alive()
+    memory.go_on.set()
+    writer.join(10)
+    asked.join(10)
 
 
 def test_what_came_back_calls_people_also_if_a_later_step_tells_it(slack: SlackStandIn) -> None:
