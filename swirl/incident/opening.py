@@ -65,7 +65,7 @@ def open_case(reasoner: Reasoner, case: Case, present: Present, told: Told, diag
 
 def _open(reasoner: Reasoner, case: Case, present: Present, now: dict[str, Any]) -> IncidentChanged:
     incident = Incident(
-        id=f"{reasoner.pipeline}-{numbers.stamp(case.onset_ms)}",
+        id=_identity(reasoner, case.onset_ms),
         pipeline=reasoner.pipeline,
         state="open",
         revision=0,
@@ -75,6 +75,14 @@ def _open(reasoner: Reasoner, case: Case, present: Present, now: dict[str, Any])
         **now,
     )
     return write(reasoner.state, case, "opened", incident)
+
+
+def _identity(reasoner: Reasoner, onset_ms: int) -> str:
+    """As the onset says; a run that came late and is broken begins when it was said to stay away."""
+    known = {past.id for past in reasoner.state.past}
+    while (name := f"{reasoner.pipeline}-{numbers.stamp(onset_ms)}") in known:
+        onset_ms += 1000
+    return name
 
 
 def _reopen(state: State, case: Case, past: Incident, now: dict[str, Any]) -> IncidentChanged:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from swirl.effect import SeriesKey
+from swirl.frame import incident_pipeline
+from swirl.incident.numbers import stamp
 from swirl.incident.reopening import WHILE, patience
 from tests.incident.acts import (
     BROKEN,
@@ -13,6 +16,7 @@ from tests.incident.acts import (
     INVALID,
     NEW,
     POSITIVE,
+    SECOND,
     SETTINGS,
     Ads,
     Second,
@@ -200,3 +204,17 @@ def test_it_comes_back_after_a_restart_too() -> None:
     ads.restart()
     ads.second(BROKEN, ALARMS)
     assert ads.transitions()[-1] == "reopened"
+
+
+def test_an_incident_that_begins_when_one_that_is_over_began_has_an_identity_of_its_own() -> None:
+    ads = resolved()
+    first = ads.last
+    state = ads.incidents._state
+    state.fading = []
+    next_ms = ads.history.windows[-1].start_ms + SECOND
+    later = f"ads-{stamp(next_ms)}"
+    state.past = [msgspec.structs.replace(first, id=later)]
+    ads.second(BROKEN, ALARMS)
+    assert ads.transitions()[2:] == ["opened"]
+    assert ads.last.id != later
+    assert incident_pipeline(ads.last.id) == "ads"
