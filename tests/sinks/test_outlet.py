@@ -340,14 +340,11 @@ def test_one_who_listens_badly_stops_nothing(caplog: pytest.LogCaptureFixture) -
 def test_what_wakes_people_does_not_wait_behind_what_is_held_until_the_morning() -> None:
     backlog = Backlog()
     held, wakes = changed(DATA, severity="degraded"), changed(DATA, "updated", revision=1)
-
-    def wait(effect: Effect) -> float:
-        return 3600.0 if effect.identity == held.identity else 0.0
-
+    waits = {held.identity: 3600.0, wakes.identity: 0.0}
     backlog.offer(held, 0.0)
-    assert isinstance(backlog.take(0.0, wait), float)
+    assert isinstance(backlog.take(0.0, lambda effect: waits[effect.identity]), float)
     backlog.offer(wakes, 5.0)
-    assert backlog.take(5.0, wait) == wakes
+    assert backlog.take(5.0, lambda effect: waits[effect.identity]) == wakes
     assert backlog.replaced == (held,)
     backlog.succeeded()
     assert (backlog.counts.delivered, backlog.counts.replaced, backlog.counts.pending) == (1, 1, 0)
