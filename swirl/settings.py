@@ -227,7 +227,7 @@ class WatchSettings(Settings):
     slack_show_labels: bool = _setting(
         "SWIRL_SLACK_SHOW_LABELS",
         default=False,
-        doc="1: labels, segments and reasons of invalid records may be shown in Slack",
+        doc="1: labels, segments and reasons of invalid records may be shown in Slack and Alertmanager",
     )
     slack_signing_secret: str = _setting(
         "SWIRL_SLACK_SIGNING_SECRET",
