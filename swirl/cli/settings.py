@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ _KINDS: tuple[tuple[str, type[Settings]], ...] = (
     ("Kafka, if it is used", KafkaSettings),
     ("A worker", WorkerSettings),
 )
+
+_LOGIN = re.compile(r"//[^/?#\s]*@")
+"""User and password within an address, which have no place there and are shown to nobody."""
 
 
 def table(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -56,4 +60,4 @@ def _shown(value: Any, *, secret: bool) -> str:
         return "1" if value else "0"
     if isinstance(value, float):
         return f"{value:g}"
-    return str(value) if value != "" else "(empty)"
+    return _LOGIN.sub("//(set)@", str(value)) if value != "" else "(empty)"

@@ -77,6 +77,13 @@ def test_settings_shows_what_differs_and_hides_secrets() -> None:
     assert "secret" not in output
 
 
+def test_settings_hide_who_logs_in_within_an_address() -> None:
+    code, output = called("settings", SWIRL_ALERTMANAGER="http://ada:secret@alerts:9093/am")
+    assert code == 0
+    assert "http://(set)@alerts:9093/am" in output
+    assert "secret@" not in output
+
+
 def test_settings_without_anything_set_are_the_defaults() -> None:
     assert not [line for line in table({})[:-1] if line.startswith("*")]
 
