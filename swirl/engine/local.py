@@ -170,6 +170,8 @@ class LocalEngine(Transport):
                 collect(registry=registry)
             self._web = serve(self._pages(registry, desk), self._watch.http)
             self._announce(self.page)
+            if self.http:
+                _log.info("page and /metrics at %s; 'swirl page' prints the address that may act", self.http)
         if self._folder is not None:
             self._server = ShareServer(self._folder.socket_path, loop.put)
         desk.take_over(monitor)

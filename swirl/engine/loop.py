@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
+from swirl.effect import IncidentChanged, MuteChanged
 from swirl.frame import Tick, encode
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _SLICE_S = 0.0005
 _QUEUE_BYTES = 64_000_000
 _TICK_S = 0.25
 _SNAPSHOT_S = 30.0
+_SOON_S = 1.0
+"""After what people were told or have said: a process that is killed must not take it back."""
 
 
 class MonitorLoop:
@@ -57,6 +60,7 @@ class MonitorLoop:
         self._carry = carry
         self._save, self._applied = save, applied
         self._rested = 0.0
+        self._told = False
         self._queue: deque[tuple[str, bytes]] = deque()
         self._queued_bytes = 0
         self._wake = threading.Event()
@@ -113,8 +117,8 @@ class MonitorLoop:
             else:
                 self._wait()
                 self._tick()
-            if time.monotonic() - saved > _SNAPSHOT_S:
-                saved = time.monotonic()
+            if time.monotonic() - saved > (_SOON_S if self._told else _SNAPSHOT_S):
+                saved, self._told = time.monotonic(), False
                 self._snapshot()
         self._snapshot()
 
@@ -146,6 +150,7 @@ class MonitorLoop:
             steps = self._monitor.fold(self._monitor.next_offset, self._log_ms, payload)
             for effect in _paced(steps, self._rest):
                 self._carry(effect)
+                self._told |= isinstance(effect, IncidentChanged | MuteChanged)
         except Exception:  # noqa: BLE001 - logged, and counted
             # A frame that the fold cannot stand must not take the watch over all the others with it.
             self.failed += 1

@@ -21,6 +21,7 @@ from swirl.effect import IncidentChanged
 from swirl.errors import SettingsError
 from swirl.sinks.outlet import Counts
 from swirl.sinks.slack_labels import neutral
+from swirl.sinks.wording import how_sure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,7 +265,7 @@ def _annotations(incident: Incident) -> Iterator[tuple[str, str]]:
     yield "stage", incident.stage
     yield "cause", incident.cause
     yield "severity", incident.severity
-    yield "probability", f"{incident.posterior:.0%}"
+    yield "probability", how_sure(incident)
     yield "preliminary", "yes" if incident.preliminary else ""
     yield "version", incident.version
     yield "segment", incident.segment

@@ -13,8 +13,8 @@ from swirl.sinks.wording import (
     ending,
     follow,
     headline,
+    how_sure,
     judged,
-    likely,
     plain,
     planned,
     possible,
@@ -106,8 +106,8 @@ def incident_lines(change: IncidentChanged) -> list[str]:
         return [*lines, *(part for part in over if part)]
     lines += [part for part in _sentences(incident) if part]
     lines.append(f"Look first {plain(incident.look_first)}")
-    lines += [f"  {plain(e.name)} {plain(e.usual)} -> {plain(e.now)}" for e in incident.evidence]
-    said = [likely(incident.posterior)]
+    lines += [f"  {plain(e.name)} {plain(e.usual)} → {plain(e.now)}" for e in incident.evidence]
+    said = [how_sure(incident).capitalize()]
     said += [f"Possible: {told}" for told in [possible(incident)] if told]
     said += [f"Ruled out: {told}" for told in [ruled_out(incident)] if told]
     return [*lines, ". ".join(said) + "."]

@@ -23,8 +23,8 @@ from swirl.sinks.wording import (
     ending,
     follow,
     headline,
+    how_sure,
     judged,
-    likely,
     moment,
     plain,
     planned,
@@ -154,7 +154,7 @@ def reply(change: IncidentChanged, style: Style = PLAIN, mention: str = "") -> d
         line = re.sub("^Resolved", "*Resolved*", _told(said, incident))
         return {"text": _text(headline(incident)), "blocks": _section(line)}
     line = new or _unsaid(change.transition, incident)
-    now = f"Now: {_escaped(incident.title)}, {likely(incident.posterior)}."
+    now = f"Now: {_escaped(incident.title)}, {how_sure(incident)}."
     note = _context(now if change.transition != "judged" else "")
     where = " / ".join(name for name in (incident.pipeline, incident.stage) if name)
     told = " ".join(part for part in (mention, _told(line, incident)) if part)
@@ -224,7 +224,7 @@ def _unsaid(transition: str, incident: Incident) -> str:
         return f"Still open after the planned work: {incident.sentence}"
     if transition == "judged":
         return judged(incident) or ending(incident) or incident.title
-    return f"{incident.title}, {likely(incident.posterior)}"
+    return f"{incident.title}, {how_sure(incident)}"
 
 
 def _unbroken(text: str) -> str:
@@ -310,7 +310,7 @@ def _look_first(incident: Incident) -> str:
 
 
 def _judgement(incident: Incident) -> str:
-    said = [likely(incident.posterior)]
+    said = [how_sure(incident)]
     said += ["preliminary: the next window may name another cause"] if incident.preliminary else []
     told = (", ".join(said) + ".").capitalize()
     for label, others in (("Possible", possible(incident)), ("Ruled out", ruled_out(incident))):

@@ -46,7 +46,7 @@ def buttons(incident: Incident) -> dict[str, Any]:
 def question(incident: Incident) -> list[dict[str, Any]]:
     """What a resolved incident asks, as blocks."""
     of = _value(incident)
-    asked = "Was this a true alarm? The answer is how the promise of so many false alarms a week is checked."
+    asked = "Was this a true alarm? False ones are counted against the promise of so many a week."
     return [
         {"type": "section", "text": {"type": "mrkdwn", "text": asked, "verbatim": True}},
         {

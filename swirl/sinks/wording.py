@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from swirl.incident.causes import UNKNOWN, words_of
+
 if TYPE_CHECKING:
     from swirl.effect import Incident, MuteChanged, Rival
 
@@ -19,6 +21,7 @@ __all__ = [
     "ending",
     "follow",
     "headline",
+    "how_sure",
     "judged",
     "likely",
     "moment",
@@ -122,6 +125,13 @@ def likely(posterior: float) -> str:
     if posterior >= 0.995:
         return "over 99 % likely"
     return f"{100 * posterior:.0f} % likely" if posterior >= 0.005 else "under 1 % likely"
+
+
+def how_sure(incident: Incident) -> str:
+    """How likely the cause is that is named, where one is."""
+    if incident.cause == words_of(UNKNOWN):
+        return "no cause is likely enough to be named"
+    return likely(incident.posterior)
 
 
 def probability(posterior: float) -> str:

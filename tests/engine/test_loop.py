@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from swirl.clock import SystemClock
-from swirl.effect import VerdictChanged
+from swirl.effect import Mute, MuteChanged, VerdictChanged
 from swirl.engine.loop import MonitorLoop
 from swirl.frame import Tick, Verdict, decode
 
@@ -36,6 +36,8 @@ class Fold:
             self.changed.notify_all()
         if payload == b"poison":
             raise ZeroDivisionError
+        if payload == b"mute":
+            return [MuteChanged("p", "began", Mute("", 0, 60_000))]
         return [VerdictChanged("p", Verdict(since_ms=offset))]
 
     def snapshot_steps(self) -> Generator[None, None, bytes]:
@@ -61,9 +63,14 @@ class Loop:
         self.fold = Fold()
         self.effects: list[Effect] = []
         self.saved: list[bytes] = []
+        self.saves = threading.Event()
         self.loop = MonitorLoop(
-            cast("Monitor", self.fold), clock or SystemClock(), self.effects.append, self.saved.append
+            cast("Monitor", self.fold), clock or SystemClock(), self.effects.append, self._save
         )
+
+    def _save(self, snapshot: bytes) -> None:
+        self.saved.append(snapshot)
+        self.saves.set()
 
 
 def test_frames_are_folded_in_order_and_saved_at_the_end() -> None:
@@ -121,3 +128,13 @@ def test_a_full_queue_refuses_and_counts() -> None:
     it.loop.start()
     assert it.loop.close(10)
     assert it.loop.stalled_s >= 0
+
+
+def test_what_people_were_told_or_said_is_saved_at_once_not_in_half_a_minute() -> None:
+    it = Loop()
+    it.loop.start()
+    it.loop.put("p", b"x")
+    it.loop.put("p", b"mute")
+    assert it.saves.wait(15)
+    assert it.saved[0] == b"2"
+    assert it.loop.close(10)

@@ -91,9 +91,9 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     assert sentence.endswith("“text missing”, 0.3 % “text truncated”. classify and serve follow.")
     assert first == "Look first at what feeds ingest: the source and its schema. Not at the model."
     assert numbers == [
-        "  ingest invalid 10/s -> 20 100/s",
-        "  positive ratio 0.80 -> 0.21",
-        "  clicks 2 000/s -> 10/s",
+        "  ingest invalid 10/s → 20 100/s",
+        "  positive ratio 0.80 → 0.21",
+        "  clicks 2 000/s → 10/s",
     ]
     assert judgement.startswith(
         "97 % likely. Ruled out: input drift at ingest (drift alone fails no check), bad"

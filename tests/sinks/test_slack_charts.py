@@ -217,7 +217,7 @@ def test_a_transcript_shows_the_root_as_it_ends_its_marks_its_buttons_and_the_th
         ">",
         "> **Cost**: 400\xa0000 records rejected, 40\xa0000 clicks missed.",
         ">",
-        ("> Was this a true alarm? The answer is how the promise of so many false alarms a week is checked."),
+        ("> Was this a true alarm? False ones are counted against the promise of so many a week."),
         ">",
         "> `[It was]` `[False alarm]`",
         ">",

@@ -34,7 +34,7 @@ def test_without_the_token_there_are_no_buttons_and_a_line_says_how_to_get_them(
     html = site.get(PAGE).text
     assert "<button" not in html
     assert "<form" not in html
-    assert "open the link with the token" in html
+    assert "<code>swirl page</code>" in html
 
 
 def test_the_link_with_the_token_gives_a_strict_cookie_and_leads_to_the_clean_address(site: Site) -> None:

@@ -123,17 +123,19 @@ def test_an_old_page_looks_old_and_a_fresh_one_fresh_again(site: Site, open_tab:
     page = open_tab(complaints=True)
     page.clock.install()
     page.route("**/events", lambda route: route.abort())
-    visit(page, site, act=False)
+    visit(page, site)
     expect(page.locator("#stale")).to_be_hidden()
     page.route("**/pipelines/ads", lambda route: route.abort())
     page.clock.fast_forward(20_000)
     expect(page.locator("#stale")).to_contain_text(re.compile(r"has not been updated for 2\d"))
     assert "grayscale" in page.locator("main").evaluate("e => getComputedStyle(e).filter")
+    expect(page.locator("button[value=snooze]")).to_be_disabled()
     page.unroute("**/pipelines/ads")
     site.tell(window(1, now=OUT))
     page.clock.fast_forward(6_000)
     expect(page.locator("#stale")).to_be_hidden()
     expect(page.locator("#asof")).to_contain_text("03:12:22")
+    expect(page.locator("button[value=snooze]")).to_be_enabled()
 
 
 def test_each_reader_sees_their_own_zone(site: Site, open_tab: OpenTab) -> None:

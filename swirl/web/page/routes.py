@@ -176,7 +176,7 @@ class _Desk:
                 self._warned = True
                 _log.warning("a link with a wrong token was opened; others that follow are not told")
             return self._refused(
-                request, 403, "This link is not valid any more. The worker logs the new one."
+                request, 403, "This link is not valid any more. `swirl page` prints the new one."
             )
         path = request.url.path
         to = "/" if path == "/login" else quote(path)

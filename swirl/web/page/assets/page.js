@@ -80,9 +80,13 @@
     }
   };
 
+  // A press that nobody hears would end on the browser's own page of errors.
+  const hears = (yes) => { for (const e of document.querySelectorAll("form button")) e.disabled = !yes; };
+
   const alive = () => {
     heard = performance.now();
     root.classList.remove("off");
+    hears(true);
     byId("stale").hidden = true;
   };
 
@@ -106,6 +110,7 @@
     const silent = performance.now() - heard;
     if (silent > SILENT_MS) {
       root.classList.add("off");
+      hears(false);
       byId("stale").hidden = false;
       byId("gone").textContent = age(silent / 1000);
     }
