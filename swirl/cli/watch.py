@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -152,7 +153,7 @@ def _lines(source: Source, first: Glimpse, options: Options, say: Callable[[str]
 
 def _following(source: Source, room: Newsroom, silent: dict[str, str]) -> Iterator[News]:
     """What changes from now on; that somebody does not answer is told once, and that they do again."""
-    while True:
+    while not _has_enough():
         time.sleep(_EVERY_S)
         before = silent
         try:
@@ -163,6 +164,16 @@ def _following(source: Source, room: Newsroom, silent: dict[str, str]) -> Iterat
             silent = glimpse.silent
             yield from room.look(*glimpse[:2])
         yield from _hearing(before, silent)
+
+
+def _has_enough() -> bool:
+    """Whether the reader of the pipe is gone, who would otherwise be noticed at the next change only."""
+    try:
+        asked = select.poll()
+        asked.register(sys.stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in asked.poll(0))
+    except (OSError, ValueError):  # no file behind it, as in tests
+        return False
 
 
 def _hearing(before: dict[str, str], now: dict[str, str]) -> Iterator[News]:
@@ -180,7 +191,7 @@ def _screen(source: Source, first: Glimpse) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from swirl.cli.watch_screen import Shown, draw
+    from swirl.cli.watch_screen import Shown, framed
 
     console = Console(highlight=False)
     now, glimpse, heard = time.monotonic, first, time.monotonic()
@@ -190,11 +201,11 @@ def _screen(source: Source, first: Glimpse) -> None:
             try:
                 names = [summary.name for summary in glimpse.pipelines]
                 detail = source.detail(names[0]) if len(names) == 1 else None
-                live.update(draw(Shown(glimpse, detail, now() - heard), console.width), refresh=True)
+                live.update(framed(Shown(glimpse, detail, now() - heard), console.width), refresh=True)
                 if keys.pressed(_EVERY_S) == "q":
                     return
                 glimpse, heard = source.look(), now()
             except Nobody:
-                live.update(draw(Shown(glimpse, detail, now() - heard), console.width), refresh=True)
+                live.update(framed(Shown(glimpse, detail, now() - heard), console.width), refresh=True)
                 if keys.pressed(_EVERY_S) == "q":
                     return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich.console import Group
+from rich.layout import Layout
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from swirl.sinks.board import Track
     from swirl.web.api import PipelineAnswer, Summary
 
-__all__ = ["Shown", "draw"]
+__all__ = ["Shown", "draw", "framed"]
 
 BAD, FOLLOWS, DIM, PLAIN = "bold red", "yellow", "bright_black", "default"
 _WIDEST, _STAGES, _WORKS = 110, 6, 4
@@ -53,7 +54,11 @@ class Shown(NamedTuple):
 
 
 def draw(shown: Shown, width: int) -> RenderableType:
-    """The screen."""
+    """All that there is to see."""
+    return Group(_body(shown, width), _foot(shown))
+
+
+def _body(shown: Shown, width: int) -> RenderableType:
     wide = min(width, _WIDEST)
     still = [incident for incident in shown.glimpse.incidents if incident.state == "open"]
     parts: list[RenderableType] = [_head(shown, still), *_planned(shown.glimpse.pipelines), Text("")]
@@ -65,8 +70,19 @@ def draw(shown: Shown, width: int) -> RenderableType:
         parts += [Text(""), incident_panel(incident, wide)]
     if not still:
         parts += [Text(""), *_over(shown.glimpse.incidents)]
+    return Group(*parts)
+
+
+def framed(shown: Shown, width: int) -> RenderableType:
+    """The screen, whose last line stays where the terminal is too low for the rest."""
+    screen = Layout()
+    screen.split_column(Layout(_body(shown, width)), Layout(_foot(shown), size=1))
+    return screen
+
+
+def _foot(shown: Shown) -> Text:
     silent = [f" · {url} does not answer" for url in shown.glimpse.silent]
-    return Group(*parts, Text("q or Ctrl-C: quit" + "".join(silent), DIM))
+    return Text("q or Ctrl-C: quit" + "".join(silent), DIM)
 
 
 def _head(shown: Shown, still: Sequence[Incident]) -> Table:

@@ -189,6 +189,8 @@ class Rig:
         for ts, messages in self.slack.threads.items():
             found[ts] = []
             for message in messages:
+                if message.files:  # a chart, which is no step
+                    continue
                 told = message.payload["metadata"]["event_payload"]
                 opening = f"{told['identity'].split('/')[0]}/{told['incident']}/0/opened"
                 found[ts].append(told["identity"] if message.thread_ts else opening)

@@ -102,7 +102,7 @@ def test_where_no_process_answers_the_topic_is_watched(environ: dict[str, str]) 
         assert [line.split("  ", 1)[1] for line in lines] == [
             "ads: ◆ ingest: data pipeline broken",
             "– ads is muted until 01:00:00 UTC by anna: migration",
-            f"◆ {DATA.id} updated: serve follows too.",
+            f"◆ {DATA.id} updated: ads / {DATA.title} since 03:12:20 UTC. serve follows too.",
         ]
 
 
