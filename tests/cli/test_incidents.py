@@ -112,7 +112,7 @@ def test_an_incident_is_shown_with_its_evidence_and_steps(shown: dict[str, str])
     assert said.code == 0
     for part in (
         DATA.sentence,
-        "positive ratio 0.80 -> 0.21",
+        "positive ratio 0.80 → 0.21",
         "Ruled out: input drift",
         "State: open",
         "  opened",
