@@ -115,7 +115,8 @@ def test_it_makes_its_topics_gets_ready_and_ends_in_peace(
     assert worker.popen.wait(20) == 0, worker.text()
     assert [path.name for path in tmp_path.iterdir()] == ["said"]
     if command is SWIRL:
-        assert f"a worker of group {prefix}, Kafka at {kafka}, page and /metrics at http://{http}" in worker.text()
+        told = f"a worker of group {prefix}, Kafka at {kafka}, page and /metrics at http://{http}"
+        assert told in worker.text()
 
 
 @pytest.mark.slow
