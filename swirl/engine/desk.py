@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from swirl.charts import deployments, draw, telling
 from swirl.sinks.alertmanager import AlertmanagerMirror
 from swirl.sinks.board import Board
+from swirl.web import application, known_hosts
 from swirl.web.api import api_routes
 from swirl.web.page import page_routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, MutableMapping, Sequence
 
+    from prometheus_client.registry import Collector
+    from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
     from swirl.clock import Clock
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from swirl.sinks.base import Sink
     from swirl.sinks.outlet import Counts
     from swirl.sinks.slack_socket import SlackSocket
+    from swirl.web import Check
 
 __all__ = ["Desk"]
 
@@ -62,7 +66,7 @@ class Desk:
         clock: Clock | None = None,
     ) -> None:
         self._watch, self._act, self._settings = watch, act, (watch, *settings)
-        self._clock = clock
+        self._clock, self._live = clock, live
         self.board = Board()
         self.token = watch.http_token or secrets.token_urlsafe(24)
         self._alerts = AlertmanagerMirror(watch, live=live) if watch.alertmanager else None
@@ -86,6 +90,22 @@ class Desk:
 
         self._drawn = importlib.util.find_spec("matplotlib") is not None
         return slack_sinks(self._watch, memory, chart=self._chart if self._drawn else None)
+
+    def site(self, registry: Collector, *, ready: Check) -> Starlette:
+        """All that is served over HTTP.
+
+        Args:
+            registry: what ``/metrics`` collects from.
+            ready: see :func:`swirl.web.application`.
+        """
+        return application(
+            registry,
+            live=self._live,
+            ready=ready,
+            routes=self.routes(),
+            signed=self.signed_routes(),
+            hosts=known_hosts(self._watch.http, self._watch.url),
+        )
 
     def routes(self) -> list[BaseRoute]:
         """The page, and what it shows as JSON."""

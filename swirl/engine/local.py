@@ -36,12 +36,10 @@ from swirl.settings import MonitorSettings, WatchSettings
 from swirl.sinks.log import LogSink
 from swirl.sinks.outlet import Counts, Outlet
 from swirl.sinks.prometheus import PrometheusSink
-from swirl.web import Server, application, known_hosts, serve
+from swirl.web import Server, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
-
-    from starlette.applications import Starlette
 
     from swirl.detector import Detector, Kind
     from swirl.effect import Effect
@@ -168,7 +166,7 @@ class LocalEngine(Transport):
             exporter.register(registry)
             for collect in (ProcessCollector, PlatformCollector):
                 collect(registry=registry)
-            self._web = serve(self._pages(registry, desk), self._watch.http)
+            self._web = serve(desk.site(registry, ready=self._ready), self._watch.http)
             self._announce(self.page)
             if self.http:
                 _log.info("page and /metrics at %s; 'swirl page' prints the address that may act", self.http)
@@ -251,16 +249,6 @@ class LocalEngine(Transport):
         if self._folder is not None:
             with contextlib.suppress(OSError):
                 self._folder.announce(page)
-
-    def _pages(self, registry: CollectorRegistry, desk: Desk) -> Starlette:
-        return application(
-            registry,
-            live=self._live,
-            ready=self._ready,
-            routes=desk.routes(),
-            signed=desk.signed_routes(),
-            hosts=known_hosts(self._watch.http, self._watch.url),
-        )
 
     # -- frames in, effects out
 

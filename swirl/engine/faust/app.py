@@ -16,7 +16,7 @@ from swirl.kafka.rights import WORKER, explained
 from swirl.kafka.topics import Topics
 from swirl.settings import KafkaSettings, MonitorSettings, WatchSettings, WorkerSettings
 from swirl.sinks.log import LogSink
-from swirl.web import Server, application, known_hosts, serve
+from swirl.web import Server, serve
 
 try:
     import faust
@@ -105,14 +105,7 @@ class WorkerApp(faust.App):
         for collect in (ProcessCollector, PlatformCollector):
             collect(registry=self._registry)
         if self.watch.http:
-            pages = application(
-                self._registry,
-                live=self._live,
-                ready=self._ready,
-                routes=self.desk.routes(),
-                signed=self.desk.signed_routes(),
-                hosts=known_hosts(self.watch.http, self.watch.url),
-            )
+            pages = self.desk.site(self._registry, ready=self._ready)
             self._web = serve(pages, self.watch.http)
         self.desk.start()
         pages_at = (
