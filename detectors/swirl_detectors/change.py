@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeBank", "ChangeDetector"]
 
-_VERSION = 6
+_VERSION = 7
 _FIRST_SHARE = 5e-6
 """Alarms per series and window until the first refresh: one a week among 20 series in windows of a minute."""
 _TROUBLE, _SEVERAL = 0.02, 2

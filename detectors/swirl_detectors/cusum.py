@@ -50,6 +50,8 @@ _CAUTIOUS = np.array([[1.0], [1.0], [1.0], [0.5], [0.0]] * 2)
 _SLOW = np.array([[0], [1], [TILTS], [TILTS + 1]])
 """These channels raise no alarm on the first day, when a season and a slow fault cannot be told apart; their
 tails are learnt from the start."""
+_SPARED = float(np.log(CHANNELS / (CHANNELS - len(_SLOW))))
+"""Nats by which the others may alarm sooner as long as these do not spend their part of the budget."""
 _FLOOR = 2.0
 _SUSPECT = 3.0
 """Nats by which a series is believed to share the incident of its pool."""
@@ -135,7 +137,9 @@ def bounds(state: State, step: Step, *, sides: Sides) -> tuple[Array, Array, Arr
     Returns:
         Thresholds ``(10, n)``, lower and upper z ``(n,)``, infinite where no single point can raise one.
     """
-    limit = state.limit + np.where(step.ready, 0.0, EXTRA) + _CAUTIOUS * step.caution
+    asleep = state.seasoned == 0
+    more = np.where(step.ready, 0.0, EXTRA) - np.where(asleep, _SPARED, 0.0)
+    limit = state.limit + more + _CAUTIOUS * step.caution
     need = limit + state.cost - state.evidence
     out = np.empty_like(need)
     for part in (slice(0, TILTS), slice(TILTS, CHANNELS)):
@@ -145,7 +149,6 @@ def bounds(state: State, step: Step, *, sides: Sides) -> tuple[Array, Array, Arr
         beyond = np.expm1(2 * np.minimum(np.maximum(sigmas[-1] / clip - 1, 0.0), 300.0)) / 2
         ends[-1] = np.where(sigmas[-1] > clip, clip * (1 + beyond), sigmas[-1])
         out[part] = ends
-    asleep = state.seasoned == 0
     if asleep.any():
         out[_SLOW, np.flatnonzero(asleep)] = np.inf
     for side in _unseen(sides):
@@ -162,19 +165,27 @@ def _unseen(sides: Sides) -> list[slice]:
 
 def _gains(state: State, step: Step, *, sides: Sides) -> Array:
     """Nats that the points add to each channel, shape ``(10, n)``."""
-    z, clip = step.z, state.clip
+    tilted = _tilted(state, step.z_up)
+    gains = np.empty_like(state.evidence)
+    np.subtract(tilted, state.cost[:TILTS], out=gains[:TILTS])
+    if step.z_down is not step.z_up:
+        tilted = _tilted(state, step.z_down)
+    np.subtract(-tilted, state.cost[TILTS:], out=gains[TILTS:])
+    for side in _unseen(sides):
+        gains[side] = -1e9
+    return gains
+
+
+def _tilted(state: State, z: Array) -> Array:
+    """z as each tilt takes it, times the tilt, shape ``(5, n)``."""
+    clip = state.clip
     clipped = np.minimum(np.maximum(z, -clip), clip)
     far = np.abs(z) > clip[-1]
     if far.any():
         grown = clip[-1] * (1 + 0.5 * np.log1p(np.maximum(np.abs(z) / clip[-1] - 1, 0.0) * 2))
         clipped[-1] = np.where(far, np.copysign(grown, z), clipped[-1])
     clipped *= state.tilt
-    gains = np.empty_like(state.evidence)
-    np.subtract(clipped, state.cost[:TILTS], out=gains[:TILTS])
-    np.subtract(-clipped, state.cost[TILTS:], out=gains[TILTS:])
-    for side in _unseen(sides):
-        gains[side] = -1e9
-    return gains
+    return np.asarray(clipped)
 
 
 def judge(state: State, step: Step, limit: Array, start_ms: int, *, sides: Sides) -> Verdict:
@@ -256,7 +267,7 @@ def wake(state: State, rows: NDArray[np.intp]) -> None:
     """
     state.evidence[_SLOW, rows] = 0.0
     state.peak[_SLOW, rows] = 0.0
-    held_down = rows[state.restless[rows] > 0]
+    held_down = rows[state.restless[rows] == 1]
     if held_down.size:
         tilt = state.tilt[_SLOW[:, 0] % TILTS][:, held_down]
         floor = state.floor[_SLOW, held_down]

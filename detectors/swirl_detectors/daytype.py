@@ -65,6 +65,7 @@ def turn(profile: Profile, state: State, rows: Columns, start_ms: int, parts: in
     state.bin[past] = now
     state.bin_sum[past] = 0.0
     state.bin_points[past] = 0.0
+    state.bin_seen[past] = 0.0
 
 
 def _close(profile: Profile, state: State, columns: Columns, old: int, now: int, parts: int) -> None:

@@ -124,6 +124,7 @@ class Page:
         ends = whiten.to_value(kind, state, step, np.array((np.zeros_like(up), down, up)))
         judged = state.points >= whiten.FIRST
         expected, low, high = self._band(ends, state.points > 0, judged)
+        state.bin_seen += 1
         verdict = cusum.judge(state, step, limit, start_ms, sides=self._sides)
         whiten.remember(state, step)
         self._follow(state, step)

@@ -36,7 +36,9 @@ _WORTH = 60.0
 """A new shape is believed to repeat itself as if it had done so, by this gain, for so many windows."""
 _APART = 12
 """Twelfths of a day: what two parts so far apart have in common lasts."""
-_RESTLESS = 0.5
+_RESTLESS, _UNEASY = 0.5, 0.03
+_MOST = 0.75
+"""The share of a day that must have been seen for the rest to be filled in."""
 
 
 @lru_cache
@@ -214,13 +216,15 @@ class Profile:
             now: the part that begins.
             parts: of a day.
         """
-        some = state.bin_points > 0
+        known = self.visits[old % parts, columns] > 0
+        # What an incident left of a part is its edges: they say less than an earlier day.
+        some = (state.bin_points > 0) & (~known | (3 * state.bin_points >= 2 * state.bin_seen))
         mean = np.where(some, state.bin_sum / np.maximum(state.bin_points, 1.0), 0.0)
         first = some & (state.bins_known == 0)
         state.origin[first] = mean[first]
         self._learn_day(state, columns, old % parts, parts, mean, some)
         state.hour_sum += np.where(some, state.bin_sum, 0.0)
-        state.hour_points += state.bin_points
+        state.hour_points += np.where(some, state.bin_points, 0.0)
         hours = min(HOURS, parts)
         hour = _hour_of(old, parts)
         if hour != _hour_of(now, parts):
@@ -239,31 +243,63 @@ class Profile:
         self, state: State, columns: Columns, part: int, parts: int, mean: Array, some: Mask
     ) -> None:
         known = state.bins_known >= parts
+        # A part that comes again says that a day has passed.
+        passed = some & ~known & (self.visits[part, columns] > 0) & (state.bins_known >= _MOST * parts)
+        if passed.any():
+            self._fill_day(state, columns, parts, np.flatnonzero(passed))
+            self._begin_day(state, columns, parts, passed)
+            known = known | passed
         freed = self._freed(state, mean, known, state.origin + state.profile_mean / parts)
         before, visits = self._single(self.day, part, columns), self.visits[part, columns].copy()
         gain = np.maximum(0.2, 1 / (visits + 1.0))
-        after = self._moved(state, before, freed, gain, known & (visits > 2))
+        after = self._moved(state, before, freed, gain, known & (visits > 1))
         # A fault that the first day did not tell from a rhythm: where the next day differs, it counts alone.
-        differs = (visits > 0) & (visits < AGREED) & (np.abs(freed - before) > self._bound(state))
+        differs = (visits == 1) & (np.abs(freed - before) > self._bound(state))
         after = np.where(differs, np.clip(freed, -_LARGEST, _LARGEST), after)
-        self.day[part, columns] = np.where(some, after, before)
+        # What alarms at the same time on days that follow each other is a rhythm.
+        hidden = known & (visits > 0) & ~some & (state.recent_points > 0)
+        hidden &= state.points > 2 * AGREED * parts * state.bin_seen
+        again = hidden & (visits == 1)
+        after = np.where(again, np.clip(before + state.recent, -_LARGEST, _LARGEST), after)
+        self.day[part, columns] = np.where(some | again, after, before)
+        state.recent_points[state.held == 0] = 0.0
         state.profile_mean += self._single(self.day, part, columns) - before
         counted = np.where(differs, 1, np.minimum(visits, 254) + 1)
-        self.visits[part, columns] = np.where(some, counted, visits)
+        fewer = np.where(hidden, np.maximum(np.minimum(visits, AGREED) - 1, 1), visits)
+        self.visits[part, columns] = np.where(some, counted, fewer)
         state.bins_known += some & (visits == 0)
+        state.bins_agreed += some & (counted == AGREED)
         begins = ~known & (state.bins_known >= parts)
         if begins.any():
             self._begin_day(state, columns, parts, begins)
+
+    def _fill_day(self, state: State, columns: Columns, parts: int, at: NDArray[np.intp]) -> None:
+        """Parts that an incident hid lie between their neighbours."""
+        places = np.arange(parts)
+        rows = at if isinstance(columns, slice) else columns[at]
+        for row, series in zip(rows.tolist(), at.tolist(), strict=True):
+            seen = np.flatnonzero(self.visits[:parts, row])
+            day = np.interp(places, seen, self.day[seen, row].astype(np.float64), period=parts)
+            self.day[:parts, row] = day
+            self.visits[:parts, row] = np.maximum(self.visits[:parts, row], 1)
+            state.profile_mean[series] = self.day[:parts, row].astype(np.float64).sum()
+            state.bins_known[series] = parts
 
     def _begin_day(self, state: State, columns: Columns, parts: int, begins: Mask) -> None:
         mean = state.profile_mean / parts
         shape = [self._single(self.day, part, columns) - mean for part in range(parts)]
         energy = _slow_energy(shape, max(1, parts // _APART))
         _believe(state.profile_value, state.profile_profile, energy, begins)
-        state.restless[begins] = (energy > _RESTLESS * state.noise)[begins]
+        # The level of a few hours is not that of the day.
+        level = np.where(begins, state.origin + mean, state.level)
+        state.rebased += level - state.level
+        state.level[:] = level
+        moves = (energy > _RESTLESS * state.noise) + 1.0 * (energy > _UNEASY * state.noise)
+        state.restless[begins] = moves[begins] / 2
 
     def _bound(self, state: State) -> Array:
-        return np.asarray(_CLIP * np.sqrt(np.maximum(state.part_square, state.noise / 8)))
+        least = state.noise / np.maximum(8.0, state.bin_points / 2)
+        return np.asarray(_CLIP * np.sqrt(np.maximum(state.part_square, least)))
 
     def _moved(self, state: State, before: Array, value: Array, gain: Array, bounded: Mask) -> Array:
         bound = np.where(bounded, self._bound(state), np.inf)
@@ -329,14 +365,15 @@ class Profile:
             shape.append(np.where(self.week_visits[at, columns] > 0, off, 0.0))
         energy = _slow_energy(shape, max(1, hours // _APART))
         _believe(state.week_value, state.week_profile, energy, begins)
-        forget_memory(state, begins & (state.restless > 0))
+        forget_memory(state, begins & (state.restless == 1))
 
     def shift(self, state: State, rows: Columns, by: Array, parts: int) -> None:
         """Move a day of which only a part was seen to a new level; known shapes are free of the level.
 
-        A week that is not yet known stays: what looks like a new level may be its first weekend.
+        The day of a series that moved all along stays: what looked like a new level may be its rhythm. So does
+        a week that is not yet known, as it may be its first weekend.
         """
-        moved = np.where(state.bins_known < parts, by, 0.0)
+        moved = np.where((state.bins_known < parts) & (state.trusted == 0), by, 0.0)
         if moved.any():
             visited = self.visits[:, rows] > 0
             day = self.day[:, rows].astype(np.float64)

@@ -40,9 +40,10 @@ MEMORY = 20_000
 _THURSDAY = 3
 """The first of January 1970, counted from Monday."""
 _SHRINK = 50.0
-CAUTION = 1.2
+CAUTION = 0.6
 """Nats for each e-fold by which what moves slowly outweighs chance."""
 _SLOWEST = 20.0
+_MOST_PARTS = 0.9
 
 
 def bins_a_day(window_ms: int) -> int:
@@ -93,8 +94,10 @@ class Season:
         self.lift = self.gain * day + self.week_gain * week
 
     def enter(self, state: State) -> Array:
-        """Put the gains in force, and tell by how much that moves the forecast."""
+        """Put the gains in force, and tell by how much that and a new level move the forecast."""
         moved = (self.gain - state.gain) * self.day + (self.week_gain - state.week_gain) * self.week
+        moved += state.rebased
+        state.rebased[:] = 0.0
         state.gain[:], state.week_gain[:] = self.gain, self.week_gain
         return moved
 
@@ -102,9 +105,11 @@ class Season:
 def settled(state: State, parts: int) -> Mask:
     """Whose season is known well enough to be watched for slow changes.
 
-    A series that moves much and slowly in a day may have a weekend: it has to be seen for a week.
+    A series that moves much and slowly in a day may have a weekend: it has to be seen for a week. Of one that
+    moves a little, days have to agree: it may as well wander.
     """
-    return np.asarray((state.bins_known >= parts) & ((state.restless == 0) | (state.week_known > 0)))
+    steady = (state.restless == 0) | ((state.restless < 1) & (state.bins_agreed >= _MOST_PARTS * parts))
+    return np.asarray((state.bins_known >= parts) & (steady | (state.week_known > 0)))
 
 
 def caution(state: State, parts: int) -> Array:

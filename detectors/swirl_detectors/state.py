@@ -73,10 +73,13 @@ class State:
         gain: how much of the profile is in the forecast.
         profile_value, profile_profile: sums of value times profile, and profile squared.
         noise: variance of one innovation in the units of the value.
+        rebased: what the level was moved by at once, in its units, until the lags know of it.
         bin, bin_sum, bin_points: the part of the week being collected; -1 for none.
+        bin_seen: its windows, with those that were not learnt.
         bins_known: parts of a day that were seen on an earlier one.
         profile_mean: sum of the day's means.
-        restless: 1 where the first day moved much and slowly.
+        bins_agreed: parts that enough days agreed on.
+        restless: 1 where the first day moved much and slowly, 1/2 where a little.
         origin: of the means of day and week, which are kept about it.
         hour_sum, hour_points: the hour being collected.
         weeks_known, week_known: hours of the week that were seen; 1 once the week is in the forecast.
@@ -125,11 +128,14 @@ class State:
     profile_value: Array
     profile_profile: Array
     noise: Array
+    rebased: Array
     bin: Array
     bin_sum: Array
     bin_points: Array
+    bin_seen: Array
     bins_known: Array
     profile_mean: Array
+    bins_agreed: Array
     restless: Array
     origin: Array
     hour_sum: Array

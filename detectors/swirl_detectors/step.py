@@ -34,6 +34,7 @@ class Step:
         level_unknown: variance of the level, against that of a point.
         error2: variance of the innovation, with that of the forecast itself.
         z: standard normal under no change; 0 while nothing can be said.
+        z_up, z_down: what speaks for a rise, and against a fall, where there is doubt about the season.
         share: expected p, or count (RATIO and RATE).
         kept: the residual, bounded, as the memory takes it.
         any_known: some series has a season.
@@ -67,6 +68,8 @@ class Step:
     level_unknown: Array
     error2: Array
     z: Array
+    z_up: Array
+    z_down: Array
     share: Array
     ready: Mask
     caution: Array

@@ -54,6 +54,11 @@ _WEIGHTS = np.array(RATES)[:, None]
 _LARGEST_COUNT = 1e15
 _LARGEST = 1e100
 _TINY = 1e-12
+_LATELY = 2
+"""The lag that says what the last dozen of windows were like."""
+_LEAP = 1.0
+_MOVED = 0.05
+"""Deviations by which the forecast must have moved until their change counts."""
 
 
 def measured(kind: Kind, value: Array, weight: Array) -> Mask:
@@ -100,9 +105,7 @@ def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Season
         moved = season.enter(state)
     _variance(kind, state, step)
     if moved is not None:
-        moved /= step.deviation
-        state.lags -= moved
-        state.lifts += moved
+        _carry_over(kind, state, step, moved)
     _innovate(kind, state, step, None if season is None else season.doubted)
     return step
 
@@ -128,6 +131,21 @@ def _variance(kind: Kind, state: State, step: Step) -> None:
     step.worth = step.count / step.dispersion if kind is Kind.RATIO else ones
 
 
+def _carry_over(kind: Kind, state: State, step: Step, moved: Array) -> None:
+    """What the season says anew has moved the forecast, and with it the deviations that the lags are in."""
+    far = np.abs(moved) > _MOVED * step.deviation
+    if kind in COUNTED and far.any():
+        before = Step()
+        before.forecast, before.count = step.forecast - moved, step.count
+        _variance(kind, state, before)
+        units = np.where(far, before.deviation / step.deviation, 1.0)
+        state.lags *= units
+        state.lifts *= units
+    moved /= step.deviation
+    state.lags -= moved
+    state.lifts += moved
+
+
 def _innovate(kind: Kind, state: State, step: Step, doubted: Mask | None) -> None:
     """Fill in residual, forecast of it, innovation and z."""
     step.residual = residual = (step.value - step.forecast) / step.deviation
@@ -140,32 +158,39 @@ def _innovate(kind: Kind, state: State, step: Step, doubted: Mask | None) -> Non
     skew = np.abs(state.model_skew)
     step.spread = spread = _spread(kind, step, skew)
     innovation = (residual - lagged) / spread
-    if doubted is not None:
-        innovation = _doubt(state, step, innovation, doubted)
     some = np.where(state.weight > 0, state.weight, step.worth)
     step.level_unknown = step.worth / some
     unknown = 1 + trust * trust * step.leverage + step.level_unknown
     scale2 = state.plain_scale2 + trust * (state.scale2 - state.plain_scale2)
     step.error2 = np.maximum(scale2 * unknown, _TINY)
-    judged = state.points >= FIRST
+    step.z = step.z_up = step.z_down = _standardised(state, step, innovation)
+    if doubted is not None:
+        _doubt(state, step, doubted)
+
+
+def _standardised(state: State, step: Step, innovation: Array) -> Array:
     t = innovation / np.sqrt(step.error2)
     freedom = np.maximum(state.scale_points - 2, 1.0)
     z = (8 * freedom + 1) / (8 * freedom + 3) * np.sqrt(freedom * np.log1p(t * t / freedom))
-    step.z = np.where(judged, np.copysign(z, t), 0.0)
+    return np.where(state.points >= FIRST, np.copysign(z, t), 0.0)
 
 
-def _doubt(state: State, step: Step, innovation: Array, doubted: Mask) -> Array:
-    """Where the season may be that of a fault, what would surprise without it as well counts, and no more.
+def _doubt(state: State, step: Step, doubted: Mask) -> None:
+    """Where the season may be that of a fault, each side believes the forecast that surprises it less.
 
-    The first day was watched without a season, and a fault of it may have been taken for one.
+    The first day was watched without a season, and a fault of it may have been taken for one. Where the
+    season leaps, the values may as well go on as they were.
     """
     step.lift = lift = (step.forecast - state.level) / step.deviation
     if not doubted.any():
-        return innovation
-    without = step.residual + lift - step.trust * _dot(state.coefficients, state.lags + state.lifts)
-    without /= step.spread
-    least = np.where(np.abs(without) < np.abs(innovation), without, innovation)
-    return np.where(doubted, np.where(without * innovation > 0, least, 0.0), innovation)
+        return
+    before = state.lags + state.lifts
+    leaps = np.abs(lift - state.lifts[-1]) > _LEAP
+    lately = np.where(leaps, (1 - step.trust) * before[_LATELY], 0.0)
+    without = step.residual + lift - step.trust * _dot(state.coefficients, before) - lately
+    other = np.where(doubted, _standardised(state, step, without / step.spread), step.z)
+    step.z_up, step.z_down = np.minimum(step.z, other), np.maximum(step.z, other)
+    step.z = np.copysign(np.minimum(np.abs(step.z), np.abs(other)), step.z)
 
 
 def _dot(a: Array, b: Array) -> Array:

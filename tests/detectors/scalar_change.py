@@ -94,10 +94,12 @@ class ScalarChange:
         self.P = np.diag([0.1, 0.2, 0.1, 0.1])
         self.plain2, self.memory, self.trusted = 1.0, 0.0, False
         self.profile, self.visits = [0.0] * BINS, [0] * BINS
-        self.bin, self.bin_sum, self.bin_points, self.profile_mean = -1, 0.0, 0, 0.0
+        self.bin, self.bin_sum, self.bin_points, self.bin_seen, self.profile_mean = -1, 0.0, 0, 0, 0.0
+        self.rebased = 0.0
         self.sxy = self.sxx = self.noise = self.gain = 0.0
         self.origin = self.part_square = self.kept = 0.0
-        self.restless = False
+        self.restless = 0.0
+        self.agreed = 0
         self.held = self.seasoned = False
         self.windows = 0
         for channel in self.channels:
@@ -128,7 +130,7 @@ class ScalarChange:
     def refresh(self, alarms_per_window: float) -> None:
         self.tune()
         keep = remembered(self.windows)
-        if all(self.visits) and not self.restless and not self.seasoned:
+        if self.settled() and not self.seasoned:
             self.seasoned, keep = True, keep * 0.2
             for channel in self.channels:
                 if channel.slow:
@@ -181,9 +183,10 @@ class ScalarChange:
         now = start_ms * BINS // DAY_MS % BINS
         if now == self.bin:
             return
-        if self.bin_points:
+        seen = self.bin >= 0 and self.visits[self.bin]
+        if self.bin_points and (not seen or 3 * self.bin_points >= 2 * self.bin_seen):
             self.close_part(self.bin, self.bin_sum / self.bin_points)
-        self.bin, self.bin_sum, self.bin_points = now, 0.0, 0
+        self.bin, self.bin_sum, self.bin_points, self.bin_seen = now, 0.0, 0, 0
 
     def close_part(self, old: int, mean: float) -> None:
         """The day's means are kept in single precision about an origin."""
@@ -205,12 +208,13 @@ class ScalarChange:
         else:
             value = mean - self.origin - (self.level - base if known else 0.0)
         step = value - self.profile[old]
-        bound = 4 * math.sqrt(max(self.part_square, self.noise / 8))
-        if 0 < self.visits[old] < 3 and abs(step) > bound:
+        bound = 4 * math.sqrt(max(self.part_square, self.noise / max(8, self.bin_points / 2)))
+        if self.visits[old] == 1 and abs(step) > bound:
             self.visits[old] = 0
-        elif known and self.visits[old] > 2:
+        elif known and self.visits[old] > 1:
             step = min(max(step, -bound), bound)
         self.visits[old] += 1
+        self.agreed += self.visits[old] == 3
         after = float(np.float32(self.profile[old] + max(0.2, 1 / self.visits[old]) * step))
         self.profile_mean += after - self.profile[old]
         self.profile[old] = after
@@ -219,7 +223,14 @@ class ScalarChange:
             pairs = zip(shape, shape[8:] + shape[:8], strict=True)
             energy = max(sum(a * b for a, b in pairs) / BINS, 0.0)
             self.sxx, self.sxy = 60 * energy, 0.95 * 60 * energy
-            self.restless = energy > 0.5 * self.noise
+            self.restless = ((energy > 0.5 * self.noise) + (energy > 0.03 * self.noise)) / 2
+            level = self.origin + self.profile_mean / BINS
+            self.rebased += level - self.level
+            self.level = level
+
+    def settled(self) -> bool:
+        steady = self.restless == 0 or (self.restless < 1 and self.agreed >= 0.9 * BINS)
+        return all(self.visits) and steady
 
     def scale(self) -> float:
         base = self.origin + self.profile_mean / BINS
@@ -228,11 +239,10 @@ class ScalarChange:
         return min(max(self.level / max(base, 1e-9), 0.25), 4.0)
 
     def caution(self) -> float:
-        day = all(self.visits)
-        if (day and not self.restless) or self.noise <= 0:
+        if self.settled() or self.noise <= 0:
             return 0.0
-        slow = self.part_square if day else self.variance - self.noise
-        return 1.2 * math.log1p(min(max(slow / self.noise, 0.0), 20.0))
+        slow = self.part_square if all(self.visits) else self.variance - self.noise
+        return 0.6 * math.log1p(min(max(slow / self.noise, 0.0), 20.0))
 
     def season(self, start_ms: int, window_ms: int) -> float:
         middle = (start_ms % DAY_MS + window_ms / 2) / DAY_MS * BINS - 0.5
@@ -256,20 +266,16 @@ class ScalarChange:
         gain = min(max(self.sxy, 0.0) / (self.sxx + 50 * max(self.noise, 1e-300)), 1.05) if known else 0.0
         moved, self.gain = gain - self.gain, gain
         f = level + gain * sea
-        share = size = 0.0
-        if kind is Kind.RATIO:
-            share = (f * self.weight + 0.5) / (self.weight + 1) if self.weight else f
-            share = min(max(share, 1e-6), 1 - 1e-6)
-            variance, size = share * (1 - share) / n, n - 1
-        elif kind is Kind.RATE:
-            least = max(f, 0.02 * self.level)
-            share = size = variance = max((least * self.points + 0.5) / (self.points + 1), 1e-3)
-        else:
-            variance = max(self.variance, self.still())
-        d = self.dispersion(size) if self.counted else 1.0
+        share, size, variance, d = self.spread_at(f, n)
         sd = math.sqrt(variance * d)
-        self.lags = [lag - moved * sea / sd for lag in self.lags]
-        self.lifts = [lift + moved * sea / sd for lift in self.lifts]
+        shift, self.rebased = (moved * sea + self.rebased, 0.0) if known else (0.0, self.rebased)
+        if self.counted and abs(shift) > 0.05 * sd:
+            _, _, before, dispersed = self.spread_at(f - shift, n)
+            units = math.sqrt(before * dispersed) / sd
+            self.lags = [lag * units for lag in self.lags]
+            self.lifts = [lift * units for lift in self.lifts]
+        self.lags = [lag - shift / sd for lag in self.lags]
+        self.lifts = [lift + shift / sd for lift in self.lifts]
         r = (y - f) / sd
         lags = np.array(self.lags)
         slopes = self.P @ lags
@@ -285,16 +291,16 @@ class ScalarChange:
         worth = n / d if kind is Kind.RATIO else 1.0
         fresh = worth / self.weight if self.weight else 1.0
         unknown = 1 + trust * trust * leverage + fresh
-        e, lift = (r - lagged) / spread, (f - level) / sd
+        lift = (f - level) / sd
+        error2 = max((self.plain2 + trust * (self.scale2 - self.plain2)) * unknown, 1e-12)
+        z = up = down = self.standardised((r - lagged) / spread, error2)
         if known and self.doubted(start_ms, window_ms):
-            without = (r + lift - trust * float(self.b @ (lags + np.array(self.lifts)))) / spread
-            e = min(e, without, key=abs) if e * without > 0 else 0.0
-        z = 0.0
-        if self.points >= 8:
-            scale2 = self.plain2 + trust * (self.scale2 - self.plain2)
-            t, freedom = e / math.sqrt(max(scale2 * unknown, 1e-12)), max(self.scale_points - 2, 1.0)
-            z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
-            z = math.copysign(z, t)
+            past = lags + np.array(self.lifts)
+            lately = (1 - trust) * float(past[2]) if abs(lift - self.lifts[3]) > 1 else 0.0
+            without = (r + lift - trust * float(self.b @ past) - lately) / spread
+            other = self.standardised(without, error2)
+            up, down = min(z, other), max(z, other)
+            z = math.copysign(min(abs(z), abs(other)), z)
         events = self.weight * share * (1 - share) if kind is Kind.RATIO else self.weight * share / d
         ready = self.points >= self.warm_up and (not self.counted or events >= 20)
         self.step = (
@@ -319,7 +325,8 @@ class ScalarChange:
         )
         odd = (self.held or not ready) and abs(z) > 5 + 3 * abs(self.skew)
         expected = f + lagged * sd
-        judgement = self.judge(z, start_ms, self.shown(expected), ready=ready)
+        self.bin_seen += 1
+        judgement = self.judge(up, down, start_ms, self.shown(expected), ready=ready)
         self.skip = odd or judgement.alarm
         bound = 0.0 if odd else (5 + 2 * abs(self.skew)) * math.sqrt(self.scale2) * spread
         self.kept = 0.0
@@ -329,6 +336,27 @@ class ScalarChange:
             self.lags = [lag + rate * (kept - lag) for lag, rate in zip(self.lags, rates, strict=True)]
             self.lifts = [a + rate * (lift - a) for a, rate in zip(self.lifts, rates, strict=True)]
         return judgement
+
+    def spread_at(self, f: float, n: float) -> tuple[float, float, float, float]:
+        """Share, size, variance and dispersion of a point that is forecast to be f."""
+        share = size = 0.0
+        if self.kind is Kind.RATIO:
+            share = (f * self.weight + 0.5) / (self.weight + 1) if self.weight else f
+            share = min(max(share, 1e-6), 1 - 1e-6)
+            variance, size = share * (1 - share) / n, n - 1
+        elif self.kind is Kind.RATE:
+            least = max(f, 0.02 * self.level)
+            share = size = variance = max((least * self.points + 0.5) / (self.points + 1), 1e-3)
+        else:
+            variance = max(self.variance, self.still())
+        return share, size, variance, self.dispersion(size) if self.counted else 1.0
+
+    def standardised(self, e: float, error2: float) -> float:
+        if self.points < 8:
+            return 0.0
+        t, freedom = e / math.sqrt(error2), max(self.scale_points - 2, 1.0)
+        z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
+        return math.copysign(z, t)
 
     def shown(self, y: float) -> float:
         if not self.points:
@@ -343,14 +371,15 @@ class ScalarChange:
     # Evidence
     # --------------------------------------------------------------------------------------------------
 
-    def judge(self, z: float, start_ms: int, expected: float, *, ready: bool) -> Judgement:
+    def judge(self, up: float, down: float, start_ms: int, expected: float, *, ready: bool) -> Judgement:
         waits, cautious = 0.0 if ready else 12.0, self.caution()
+        waits -= 0.0 if self.seasoned else math.log(10 / 6)
         self.ended: list[tuple[Channel, float]] = []
         loud, strongest, best, hit, over, share = False, self.channels[0], -1.0, None, 0.0, 0.0
         for channel in self.channels:
             if channel.evidence <= 0:
                 channel.onset = start_ms
-            gain = channel.gain(z)
+            gain = channel.gain(up if channel.sign > 0 else down)
             now = max(0.0, channel.evidence + gain)
             share_of = {4.0: 0.0, 2.0: 0.5}
             extra = waits + cautious * share_of.get(channel.sigmas, 1.0)
