@@ -177,7 +177,7 @@ def _gains(state: State, step: Step, *, sides: Sides) -> Array:
 
 
 def _tilted(state: State, z: Array) -> Array:
-    """z as each tilt takes it, times the tilt, shape ``(5, n)``."""
+    """The points as each tilt takes them, times the tilt, shape ``(5, n)``."""
     clip = state.clip
     clipped = np.minimum(np.maximum(z, -clip), clip)
     far = np.abs(z) > clip[-1]

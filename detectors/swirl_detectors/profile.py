@@ -370,8 +370,8 @@ class Profile:
     def shift(self, state: State, rows: Columns, by: Array, parts: int) -> None:
         """Move a day of which only a part was seen to a new level; known shapes are free of the level.
 
-        The day of a series that moved all along stays: what looked like a new level may be its rhythm. So does
-        a week that is not yet known, as it may be its first weekend.
+        The day of a series that moved all along stays: what looked like a new level may be its rhythm. So
+        does a week that is not yet known, as it may be its first weekend.
         """
         moved = np.where((state.bins_known < parts) & (state.trusted == 0), by, 0.0)
         if moved.any():

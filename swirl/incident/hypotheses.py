@@ -140,7 +140,11 @@ class Reasoning:
         """Traffic alone is nothing to tell, and what it leaves unexplained has to be chance."""
         everything = {**self.z, **self.contrasts}
         # What people do with more traffic may change a little.
-        left = [abs(z) / (2 if k in gains else 1) for k, z in everything.items() if k not in self.inputs]
+        left = [
+            abs(z) / (2 if k in gains else 1)
+            for k, z in everything.items()
+            if k not in self.inputs and not (k.metric == "latency_p50" and gains.get(k, 0.0) > 0)
+        ]
         return -min(max(0.0, max(left, default=0.0) - LOUD), _LEFT_MOST)
 
     def _by_table(self, name: str, cause: Cause) -> Generator[None, None, None]:
@@ -286,12 +290,17 @@ class Reasoning:
         yield
 
     def _scaling(self) -> None:
-        """Processes came or said goodbye. That traffic may follow them is known to every hypothesis."""
+        """Processes came or said goodbye. That traffic may follow them is known to every hypothesis.
+
+        With less to do for each, more of them may be faster.
+        """
         span = self.r.span
         changes = [float(np.mean(self.r.processes[s][span.first : span.stop])) for s in self.graph.stages]
         if max(abs(c) for c in changes) > _RESIZED:
             keys = [k for k in self.inputs if abs(self.inputs[k].scaled) > _RESIZED]
             gains = dict.fromkeys(keys, 0.0)
+            if max(changes) > _RESIZED:
+                gains |= self.signs.flows(self.graph.stages, "latency_p50", "fall")
             extras = {"emitters": _SCALED, "onset": self._onset(CAUSES["scaling"], keys)}
             self._add("scaling", "", gains, extras)
 
