@@ -72,10 +72,9 @@ def test_a_clock_that_is_put_back_is_told() -> None:
 
 
 BENIGN = [kind for kind, truth in KINDS.items() if truth.benign]
-KNOWN = {"surge": pytest.mark.xfail(reason="the slowest 5 % are judged without the load", strict=False)}
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=KNOWN.get(kind, ())) for kind in BENIGN])
+@pytest.mark.parametrize("kind", BENIGN)
 def test_what_nobody_needs_to_know_is_not_told(kind: str) -> None:
     assert told(kind) == []
 

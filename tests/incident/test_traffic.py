@@ -16,9 +16,9 @@ def last(ads: Ads, windows: int = 1) -> Diagnosis:
     return diagnosis
 
 
-def after(*seconds: Second, emitters: int = 1, warm: int = 60) -> Diagnosis:
+def after(*seconds: Second, emitters: int = 1, warm: int = 60, latency: float = 3e-6) -> Diagnosis:
     ads = Ads(1)
-    ads.pass_by(warm, Second(emitters=emitters))
+    ads.pass_by(warm, Second(emitters=emitters, latency=latency))
     for second in seconds:
         ads.second(second)
     return last(ads, len(seconds))
@@ -43,6 +43,17 @@ def test_a_process_that_joins_within_a_window_is_no_incident(first: float) -> No
 
 def test_processes_that_share_one_source_change_nothing() -> None:
     assert after(*[Second(emitters=2)] * 3).benign > 0.9
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_more_processes_that_are_faster_for_it_are_no_incident(windows: int) -> None:
+    d = after(*[Second(factor=2.0, emitters=2, latency=0.02)] * windows, latency=0.04)
+    assert d.best[0] == "scaling"
+    assert d.benign > 0.8
+
+
+def test_more_processes_that_are_slower_are_told() -> None:
+    assert after(*[Second(factor=2.0, emitters=2, latency=0.08)] * 3, latency=0.04).benign < 0.2
 
 
 def test_a_rolling_restart_of_all_processes_is_no_incident() -> None:
