@@ -120,7 +120,7 @@ def test_shares_that_cannot_be_solved_give_no_model(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("swirl.residual.nnls", fails)
+    monkeypatch.setattr("swirl.residual.shares.nnls", fails)
     assert fit_input(case.history, stage) is None
     d = drain(diagnose(case.history, case.start(100), case.start(102)))
     assert all(k.stage != stage for k in d.z if k.metric == "input_ratio")
