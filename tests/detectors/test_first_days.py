@@ -93,7 +93,7 @@ def between(first: float, last: float) -> Callable[[float], bool]:
 
 def test_the_hour_in_which_a_rhythm_is_first_known_costs_no_alarms() -> None:
     """The deviations change with the forecast: what the memory holds is carried over in the new ones."""
-    life = Life(80, window_ms=MINUTE // 6)
+    life = Life(80, window_ms=MINUTE // 3)
     life.until(1.0, factor=lambda day: wave(day + 0.7))
     assert life.until(1.03, factor=lambda day: wave(day + 0.7)).any(axis=0).mean() < 0.03
 
@@ -137,7 +137,7 @@ def test_what_is_held_at_the_same_hour_of_three_days_is_a_rhythm() -> None:
     def batch(day: float) -> float:
         return wave(day) * (2.0 if 0.5 <= day % 1 < 0.53 else 1.0)
 
-    life = Life(20)
+    life = Life(20, window_ms=15 * MINUTE)
     life.until(7.0)
     days = []
     for day in range(7, 12):
@@ -151,16 +151,16 @@ def test_what_is_held_at_the_same_hour_of_three_days_is_a_rhythm() -> None:
 def test_doubt_about_a_new_rhythm_leans_to_no_side() -> None:
     """Slow charts on the second and third day: rises are as rare as falls, and both are rare."""
     rng = np.random.default_rng(5)
-    series, a_day = 60, 1440
+    series, a_day = 60, 720
     bank = ChangeBank(Kind.LEVEL, pool=False)
     bank.grow(series)
     bank.refresh(1e-4)
     rows, rises, falls = every(series), 0, 0
     for window in range(3 * a_day):
-        if window % 60 == 0:
+        if window % 30 == 0:
             bank.refresh(1e-4)
         value = 0.6 * np.sin(2 * np.pi * window / a_day) + rng.standard_normal(series)
-        points = Points(MONDAY + window * MINUTE, MINUTE, value, np.ones(series))
+        points = Points(MONDAY + window * 2 * MINUTE, 2 * MINUTE, value, np.ones(series))
         scores = bank.score(rows, points)
         bank.learn(rows, points)
         if window >= a_day:
