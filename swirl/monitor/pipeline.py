@@ -16,7 +16,7 @@ from swirl.incident.life import Incidents
 from swirl.monitor.batch import CALM_RUNS, WARM_UP, budget_of_runs, for_runs, period_of
 from swirl.monitor.creep import anomaly_of, key_of
 from swirl.monitor.emitters import Emitters
-from swirl.monitor.judge import Judge, Judged
+from swirl.monitor.judge import Judge
 from swirl.monitor.limits import Limits
 from swirl.monitor.report import Columns, RunningTotals, builtins, by_records, latencies, revised
 from swirl.monitor.runs import Runs
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from swirl.frame import Tick
     from swirl.incident.life import Step
     from swirl.monitor.placing import Closed, Complete, Placing
+    from swirl.monitor.seen import Judged
     from swirl.settings import MonitorSettings
 
 __all__ = ["PipelineMonitor"]
@@ -162,7 +163,7 @@ class PipelineMonitor:
         if not (fresh or (frame.goodbye and len(self._definitions) > 1)):
             return []
         effects = self._redefine()
-        self._health.unreadable += self._judge.unreadable if fresh else 0
+        self._health.unreadable += self._judge.seating.given.unreadable if fresh else 0
         return effects
 
     def _redefine(self) -> list[Effect]:
@@ -174,7 +175,7 @@ class PipelineMonitor:
             self._place(period_of(definition))
             self._incidents = Incidents(self.name, self._incident_settings, remembered)
         self._definition = self._history.definition = definition
-        self._judge.define(self._definition)
+        self._judge.seating.define(self._definition)
         self._limits.define(self._definition)
         after = {stage.name: tuple(dict.fromkeys(stage.after)) for stage in self._definition.stages}
         inputs, loads = self._models
@@ -281,8 +282,8 @@ class PipelineMonitor:
         return self._carry_out(step)
 
     def _carry_out(self, step: Step) -> list[Effect]:
-        self._judge.hold(sorted(step.hold))
-        self._judge.release(sorted(step.release), adopt=step.adopt, chance=step.chance)
+        self._judge.seating.hold(sorted(step.hold))
+        self._judge.seating.release(sorted(step.release), adopt=step.adopt, chance=step.chance)
         if step.adopt:
             told = {key_of(key): key for key in self._baselines.series}
             self._baselines.adopt(told.get(key, key) for key in sorted(step.release))
@@ -300,7 +301,7 @@ class PipelineMonitor:
         every = 1 if self._period_ms else _REFRESH_WINDOWS
         due = self._windows_closed % every == 0 or self._windows_closed in _EARLY_REFRESHES
         if due and calm:
-            self._judge.refresh()
+            self._judge.seating.refresh()
             yield
             yield from self._fit()
 
@@ -321,14 +322,14 @@ class PipelineMonitor:
         self._health.watermark_ms = self._clock.watermark_ms
         self._health.lag_ms = max(0, self._clock.moved_ms - self._clock.newest_ms)
         self._health.labels_overflowed = self._totals.overflowed
-        self._health.false_alarms_expected = self._judge.expected_alarms
+        self._health.false_alarms_expected = self._judge.seating.expected_alarms
         self._health.series = len(self._judge.table)
         self._health.series_refused = self._judge.table.refused
         self._health.false_alarms = self._incidents.false_alarms
         self._health.acts_ignored = self._incidents.acts_ignored
         self._health.budget_spent = self._incidents.spent(self._clock.watermark_ms)
-        self._health.detector_failures = self._judge.failures
-        self._health.unknown_detectors = self._judge.unknown_detectors
+        self._health.detector_failures = self._judge.seating.failures
+        self._health.unknown_detectors = self._judge.seating.unknown_detectors
         self._health.unreadable += self._limits.refused
         return WindowClosed(
             pipeline=self.name,

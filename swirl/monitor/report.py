@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from swirl.frame import Definition, Slice
     from swirl.history import WindowCounts
-    from swirl.monitor.judge import Judged
+    from swirl.monitor.seen import Judged
     from swirl.series import Measured
     from swirl.window import Window
 

@@ -97,7 +97,7 @@ def test_a_detector_that_nobody_has_is_named_and_the_defaults_judge() -> None:
 def judge(definition: Definition | None = None) -> Judge:
     found = Judge(DEFAULTS, SeriesTable(10), 10.0, 60_000)
     if definition is not None:
-        found.define(definition)
+        found.seating.define(definition)
     return found
 
 
@@ -117,7 +117,7 @@ def test_an_error_of_a_detector_is_counted_it_begins_anew_and_the_fold_goes_on()
     for number in range(100):
         window(found, number, 5.0, 7.0)
     assert window(found, 100, 13.0, 8.0) == {TIME: 0.0, SeriesKey("other", "latency_p95"): 0.0}
-    assert found.failures == {"highest": 1}
+    assert found.seating.failures == {"highest": 1}
     window(found, 101, 5.0, 7.0)
     assert window(found, 102, 6.0, 7.0)[TIME] > 0
 
@@ -127,22 +127,25 @@ def test_another_choice_takes_effect_when_the_stage_is_defined_anew_and_survives
     for number in range(30):
         window(found, number, 5.0, 7.0)
     definition = wants(DetectorDefinition("change"))
-    found.define(definition)
+    found.seating.define(definition)
     for number in range(30, 60):
         window(found, number, 5.0 + 0.01 * (number % 3), 7.0)
     again = judge()
     again.restore(found.snapshot(), definition)
     assert window(again, 60, 5.3, 7.2) == window(found, 60, 5.3, 7.2)
     assert again.snapshot() == found.snapshot()
-    assert [(s.detector.name, s.size) for s in found._seats[Kind.POSITIVE]] == [("highest", 1), ("change", 1)]
+    assert [(s.detector.name, s.size) for s in found.seating.of(Kind.POSITIVE)] == [
+        ("highest", 1),
+        ("change", 1),
+    ]
 
 
 def test_a_series_that_is_held_stays_held_by_the_detectors_that_take_it_over() -> None:
     found = judge()
     for number in range(30):
         window(found, number, 5.0)
-    found.hold([TIME])
-    found.define(wants(DetectorDefinition("change")))
+    found.seating.hold([TIME])
+    found.seating.define(wants(DetectorDefinition("change")))
     window(found, 30, 500.0)
     assert found.alarms == []
 
@@ -154,7 +157,7 @@ def test_a_snapshot_of_detectors_that_are_gone_leaves_their_series_to_those_that
     again = judge()
     again.restore(found.snapshot(), Definition((StageDefinition("check"), StageDefinition("other"))))
     assert set(window(again, 30, 5.0, 7.0)) == {TIME, SeriesKey("other", "latency_p95")}
-    assert [(s.detector.name, s.size) for s in again._seats[Kind.POSITIVE]] == [("highest", 2)]
+    assert [(s.detector.name, s.size) for s in again.seating.of(Kind.POSITIVE)] == [("highest", 2)]
 
 
 def test_the_options_of_a_stage_reach_its_detector() -> None:
@@ -201,7 +204,7 @@ def test_the_contrast_of_versions_has_a_detector_that_knows_its_law() -> None:
 def test_two_configurations_of_one_detector_find_their_own_states_after_a_restart() -> None:
     up = wants(DetectorDefinition("change", {"sides": "up"}))
     found = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
-    found.define(up)
+    found.seating.define(up)
     for number in range(80):
         window(found, number, 5.0 + 0.01 * (number % 7), 7.0 + 0.01 * (number % 5))
     again = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
@@ -224,16 +227,16 @@ def test_a_series_in_an_incident_keeps_its_detectors_until_the_incident_is_over(
     rng = np.random.default_rng(0)
     for number in range(200):
         window(found, number, float(np.exp(rng.normal(0, 0.1))), 7.0)
-    found.hold([TIME])
-    found.define(wants(DetectorDefinition("level")))
+    found.seating.hold([TIME])
+    found.seating.define(wants(DetectorDefinition("level")))
     again = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
     again.restore(found.snapshot(), wants(DetectorDefinition("level")))
     for one in (found, again):
         for number in range(200, 210):
             window(one, number, 50.0, 7.0)
         assert TIME in one.loud
-        one.release([TIME], adopt=False, chance=False)
-        judges = [s.detector.name for s in one._seats[Kind.POSITIVE] if one.table.row(TIME) in s]
+        one.seating.release([TIME], adopt=False, chance=False)
+        judges = [s.detector.name for s in one.seating.of(Kind.POSITIVE) if one.table.row(TIME) in s]
         assert judges == ["level"]
 
 
@@ -259,7 +262,7 @@ def test_numbers_of_numpy_in_a_detector_do_not_keep_a_monitor_from_being_saved()
     found = judge()
     for number in range(5):
         window(found, number, 5.0)
-    (seat,) = found._seats[Kind.POSITIVE]
+    (seat,) = found.seating.of(Kind.POSITIVE)
     seat.bank._detectors[0].highest = np.float64(5.0)  # type: ignore[attr-defined] # a bank of the test's
     assert msgspec.msgpack.encode(found.snapshot())
 
@@ -268,20 +271,20 @@ def test_a_bank_that_begins_anew_in_an_incident_is_held_on() -> None:
     found = judge()
     for number in range(100):
         window(found, number, 5.0)
-    found.hold([TIME])
+    found.seating.hold([TIME])
     window(found, 100, 13.0)
     for number in range(101, 200):
         window(found, number, 5.0)
     window(found, 200, 500.0)
-    assert (found.failures, found.alarms) == ({"highest": 1}, [])
+    assert (found.seating.failures, found.alarms) == ({"highest": 1}, [])
 
 
 def test_a_detector_that_nobody_wants_any_more_is_let_go() -> None:
     found = judge()
     for number in range(20):
         window(found, number, 5.0, 7.0)
-        found.define(wants(DetectorDefinition("change", {"warm_up": 10 + number})))
-    assert len(found._seats[Kind.POSITIVE]) == 2
+        found.seating.define(wants(DetectorDefinition("change", {"warm_up": 10 + number})))
+    assert len(found.seating.of(Kind.POSITIVE)) == 2
 
 
 class Referred(SeriesBank):
@@ -312,7 +315,7 @@ def test_a_reference_is_handed_over_once_and_what_was_learnt_from_it_goes_with_i
     other = ReferenceDefinition("check", {"feature:colour": {"blue": 5}})
     Referred.told.clear()
     for references in ((given,), (given,), (other,), ()):
-        found.define(Definition((StageDefinition("check"),), references=references))
+        found.seating.define(Definition((StageDefinition("check"),), references=references))
         measured = [Measured(key, Kind.DISTRIBUTION, float("nan"), 1.0, {"red": 5})]
         list(found.judge(measured, 0, 60_000, whole=True))
     assert Referred.told == [("refer", 0), ("adopt", 0), ("refer", 0), ("adopt", 0)]

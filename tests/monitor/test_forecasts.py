@@ -23,7 +23,7 @@ def rate(window: int) -> float:
 
 def test_a_source_is_forecast_by_the_time_of_day_and_asking_changes_nothing() -> None:
     judge = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 1.0, QUARTER)
-    judge.define(Definition((StageDefinition("ingest"),)))
+    judge.seating.define(Definition((StageDefinition("ingest"),)))
     rng = np.random.default_rng(0)
     for window in range(9 * 96):
         measured = [Measured(KEY, Kind.RATE, float(rng.poisson(rate(window))))]

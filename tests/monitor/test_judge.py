@@ -11,7 +11,8 @@ import pytest
 from swirl.detector import Kind, Points, Rows, Scores
 from swirl.effect import SeriesKey, State
 from swirl.monitor import default_detectors
-from swirl.monitor.judge import Judge, Judged
+from swirl.monitor.judge import Judge
+from swirl.monitor.seen import Judged
 from swirl.series import Measured, SeriesTable
 from swirl.settings import MonitorSettings
 
@@ -101,7 +102,7 @@ def test_the_limits_that_are_shown_are_those_that_would_raise_the_alarm(judge: J
 
 def test_a_series_that_finds_no_place_any_more_is_not_held_after_a_restart(judge: Judge) -> None:
     judged(judge, 100.0)
-    judge.hold([RATE, RATIO])
+    judge.seating.hold([RATE, RATIO])
     fewer = Judge(
         {Kind.RATE: (FixedLimits(Limits(0, 1)),) * 2, Kind.RATIO: (FixedLimits(Limits(0, 1)),)},
         SeriesTable(1),
@@ -109,7 +110,7 @@ def test_a_series_that_finds_no_place_any_more_is_not_held_after_a_restart(judge
         60_000,
     )
     fewer.restore(judge.snapshot())
-    assert fewer.held == {RATE}
+    assert fewer.seating.held == {RATE}
     assert judged(fewer, 100.0)
 
 
