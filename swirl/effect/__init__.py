@@ -5,7 +5,15 @@ the same log gives the same identities wherever and however often it is read.
 """
 
 from swirl.effect.health import Health, Totals
-from swirl.effect.incident import Evidence, Incident, IncidentChanged, Rival, VerdictChanged
+from swirl.effect.incident import (
+    Evidence,
+    Incident,
+    IncidentChanged,
+    IncidentStep,
+    Rival,
+    StepKind,
+    VerdictChanged,
+)
 from swirl.effect.mute import Mute, MuteChanged
 from swirl.effect.window import COLUMNS, SeriesKey, SeriesPoint, State, WindowClosed
 
@@ -16,12 +24,14 @@ __all__ = [
     "Health",
     "Incident",
     "IncidentChanged",
+    "IncidentStep",
     "Mute",
     "MuteChanged",
     "Rival",
     "SeriesKey",
     "SeriesPoint",
     "State",
+    "StepKind",
     "Told",
     "Totals",
     "VerdictChanged",

@@ -8,7 +8,7 @@ import msgspec
 
 from swirl.frame import Verdict  # noqa: TC001 - msgspec reads the annotations
 
-__all__ = ["Evidence", "Incident", "IncidentChanged", "Rival", "VerdictChanged"]
+__all__ = ["Evidence", "Incident", "IncidentChanged", "IncidentStep", "Rival", "StepKind", "VerdictChanged"]
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -51,6 +51,58 @@ class Rival(msgspec.Struct, frozen=True):
     stage: str
     posterior: float
     why: str
+
+
+StepKind = Literal[
+    "opened",
+    "named",
+    "changed",
+    "unclear",
+    "fuller",
+    "worse",
+    "acknowledged",
+    "snoozed",
+    "woken",
+    "unmuted",
+    "reopened",
+    "resolved",
+    "judged",
+]
+"""What happened in a step of an incident: it was opened, its cause was named, became another one or stayed
+open, its figures were there in full, it grew, a person acknowledged or snoozed it, the snooze was over, the
+planned work that hid it was over, it came back, it was resolved, a person judged it."""
+
+_HAPPENED: dict[StepKind, str] = {
+    "named": "cause named",
+    "changed": "cause changed",
+    "unclear": "cause open",
+    "fuller": "measured",
+    "woken": "snooze over",
+    "unmuted": "planned work over",
+    "reopened": "came back",
+}
+
+
+class IncidentStep(msgspec.Struct, frozen=True):
+    """Something that happened to an incident, as a person reads it afterwards.
+
+    Attributes:
+        at_ms: when: of what a window showed, the end of that window (event time); of what a person did and of
+            a time that was over, log time.
+        revision: of the incident, from this step on.
+        kind: what: see :attr:`happened`.
+        words: the particulars: a cause, figures, who and why.
+    """
+
+    at_ms: int
+    revision: int
+    kind: StepKind
+    words: str
+
+    @property
+    def happened(self) -> str:
+        """The kind in words: ``"cause named"``."""
+        return _HAPPENED.get(self.kind, self.kind)
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,6 +150,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         judged: what a person said of it: ``"confirmed"``, ``"false_alarm"``, or ``""``.
         muted: there is planned work: it is followed, but nobody is told of this step. What people know of
             ends for them all the same, and so it is not muted then.
+        steps: what happened to it, in order of time: of very many, the first and the last ones.
     """
 
     id: str
@@ -137,11 +190,23 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
     judged: Literal["", "confirmed", "false_alarm"] = ""
     muted: bool = False
+    steps: tuple[IncidentStep, ...] = ()
 
     @property
     def title(self) -> str:
         """``"ingest: data pipeline broken"``."""
         return f"{self.stage or self.pipeline}: {self.cause}"
+
+    @property
+    def story(self) -> tuple[tuple[int, IncidentStep], ...]:
+        """Its steps, each with how many before it are not kept."""
+        kept = {step.revision for step in self.steps}
+        told, so_far = [], 0
+        for step in self.steps:
+            missing = sum(revision not in kept for revision in range(so_far, step.revision))
+            told.append((missing, step))
+            so_far = max(so_far, step.revision + 1)
+        return tuple(told)
 
 
 class IncidentChanged(msgspec.Struct, frozen=True, tag="incident"):

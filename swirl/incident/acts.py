@@ -9,7 +9,7 @@ import msgspec
 from swirl.effect import IncidentChanged
 from swirl.incident import mutes, reopening
 from swirl.incident.case import mark, refreshed
-from swirl.incident.journal import Ending, Step, end, tell_again, write
+from swirl.incident.journal import Ending, Happened, Step, end, entered, tell_again, write
 from swirl.incident.learning import judge
 from swirl.incident.replies import acted, bounded, quiet_until, woken
 from swirl.incident.segments import narrow
@@ -67,20 +67,20 @@ def pass_time(state: State, pipeline: str, now_ms: int, present: Present | None)
     changes: list[Told] = [*mutes.end_due(state, pipeline, now_ms)]
     if present is None:
         return changes
-    changes += tell_again(state, present)
+    changes += tell_again(state, present, now_ms)
     case = state.case
     if case is not None and case.incident is not None and 0 < case.incident.snoozed_until_ms <= now_ms:
-        changes.append(_wake(state, case, case.incident, present))
+        changes.append(_wake(state, case, case.incident, present, now_ms))
     return changes
 
 
-def _wake(state: State, case: Case, incident: Incident, present: Present) -> IncidentChanged:
+def _wake(state: State, case: Case, incident: Incident, present: Present, now_ms: int) -> IncidentChanged:
     lines = tuple(refreshed(incident, narrow(present, case)))
     now = msgspec.structs.replace(
         incident, evidence=lines, windows=present.age(case), snoozed_by="", snoozed_until_ms=0
     )
     calm_ms = present.end_ms - case.loud_end_ms if case.calm else 0
-    return write(state, case, "woken", now, woken(lines, calm_ms))
+    return write(state, case, Happened("woken", now_ms), now, woken(lines, calm_ms))
 
 
 # -- planned work
@@ -95,7 +95,7 @@ def plan(state: State, pipeline: str, act: Act, now_ms: int, present: Present | 
     if turned is None:
         state.acts_ignored += 1
         return []
-    again = tell_again(state, present) if present is not None and not begins else []
+    again = tell_again(state, present, now_ms) if present is not None and not begins else []
     return [*turned, *again]
 
 
@@ -114,16 +114,16 @@ def take(state: State, act: Act, now_ms: int, present: Present, calm_windows: in
     """
     case = state.case
     if case is None or case.incident is None or case.incident.id != act.incident:
-        return Step(_of_the_past(state, act, present))
+        return Step(_of_the_past(state, act, now_ms, present))
     incident = case.incident
     if act.act == "acknowledge":
         return Step(_acknowledge(state, case, incident, act, now_ms))
     if act.act == "snooze":
         return Step(_snooze(state, case, incident, act, now_ms))
     if act.act == "confirm":
-        return Step(_confirm(state, case, incident, act, present))
+        return Step(_confirm(state, case, incident, act, now_ms, present))
     if act.act == "resolve":
-        return _resolve(state, case, act, present, calm_windows)
+        return _resolve(state, case, act, now_ms, present, calm_windows)
     return _settle(state, case, act, now_ms, present)
 
 
@@ -132,7 +132,7 @@ def _acknowledge(state: State, case: Case, incident: Incident, act: Act, now_ms:
     if incident.acknowledged_by == who:
         return []
     incident = msgspec.structs.replace(incident, acknowledged_by=who, acknowledged_ms=now_ms)
-    return [write(state, case, "acknowledged", incident, acted(act), by_hand=True)]
+    return [write(state, case, Happened("acknowledged", now_ms), incident, acted(act), by_hand=True)]
 
 
 def _snooze(state: State, case: Case, incident: Incident, act: Act, now_ms: int) -> list[Told]:
@@ -144,22 +144,25 @@ def _snooze(state: State, case: Case, incident: Incident, act: Act, now_ms: int)
         return []
     incident = msgspec.structs.replace(incident, snoozed_by=who, snoozed_until_ms=until_ms)
     reply = quiet_until(act, now_ms, until_ms)
-    return [write(state, case, "snoozed", incident, reply, by_hand=True)]
+    return [write(state, case, Happened("snoozed", now_ms), incident, reply, by_hand=True)]
 
 
-def _confirm(state: State, case: Case, incident: Incident, act: Act, present: Present) -> list[Told]:
+def _confirm(
+    state: State, case: Case, incident: Incident, act: Act, now_ms: int, present: Present
+) -> list[Told]:
     if not judge(state, act, present.end_ms):
         return []
     incident = msgspec.structs.replace(incident, judged="confirmed")
-    return [write(state, case, "judged", incident, acted(act), by_hand=True)]
+    return [write(state, case, Happened("judged", now_ms), incident, acted(act), by_hand=True)]
 
 
-def _resolve(state: State, case: Case, act: Act, present: Present, calm_windows: int) -> Step:
+def _resolve(state: State, case: Case, act: Act, now_ms: int, present: Present, calm_windows: int) -> Step:
     """It is over, for a person; what is still far off raises it again."""
     if not case.calm:
         case.loud_end_ms = present.end_ms
     mark(present.history, case.loud_end_ms, normal=True)
-    return end(state, case, present, Ending("resolved", acted(act), act.who, act.why), calm_windows)
+    ending = Ending("resolved", acted(act), now_ms, act.who, act.why)
+    return end(state, case, present, ending, calm_windows)
 
 
 def _settle(state: State, case: Case, act: Act, now_ms: int, present: Present) -> Step:
@@ -169,14 +172,14 @@ def _settle(state: State, case: Case, act: Act, now_ms: int, present: Present) -
     case.loud_end_ms = present.end_ms
     if act.act == "new_normal":
         state.moves = [*state.moves, Move(case.incident.id, act.who, act.why, now_ms)][-_MOVES:]
-        return end(state, case, present, Ending("new_normal", acted(act), act.who, act.why), 0)
+        return end(state, case, present, Ending("new_normal", acted(act), now_ms, act.who, act.why), 0)
     if judge(state, act, present.end_ms):
         case.incident = msgspec.structs.replace(case.incident, judged="false_alarm")
-    over = end(state, case, present, Ending("false_alarm", acted(act), act.who, act.why), 0)
+    over = end(state, case, present, Ending("false_alarm", acted(act), now_ms, act.who, act.why), 0)
     return over._replace(chance=True)
 
 
-def _of_the_past(state: State, act: Act, present: Present) -> list[Told]:
+def _of_the_past(state: State, act: Act, now_ms: int, present: Present) -> list[Told]:
     """What is over is only judged, and once."""
     past = reopening.past_of(state, act.incident)
     if not judge(state, act, present.end_ms):
@@ -186,6 +189,7 @@ def _of_the_past(state: State, act: Act, present: Present) -> list[Told]:
         return []
     verdict = "false_alarm" if act.act == "false_alarm" else "confirmed"
     now = msgspec.structs.replace(past, revision=past.revision + 1, judged=verdict)
+    now = entered(now, Happened("judged", now_ms), acted(act))
     state.past = [now if one.id == past.id else one for one in state.past]
     if act.act == "false_alarm":
         reopening.forget(state, past.id)

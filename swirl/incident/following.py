@@ -11,12 +11,12 @@ from swirl.incident.case import RUN, line_of, mark, note_worst, refreshed
 from swirl.incident.causes import UNKNOWN, words_of
 from swirl.incident.diagnose import SURE
 from swirl.incident.graph import Graph
-from swirl.incident.journal import Ending, Step, end, judged, write
+from swirl.incident.journal import Ending, Happened, Step, end, judged, write
 from swirl.incident.learning import remember
 from swirl.incident.onset import residual_key
 from swirl.incident.reasoning import LINES, NAMING_WINDOWS, parts_of, severity_of
 from swirl.incident.reopening import patience
-from swirl.incident.replies import figures
+from swirl.incident.replies import cause_in_words, figures
 from swirl.incident.segments import in_words, narrow
 
 if TYPE_CHECKING:
@@ -105,14 +105,16 @@ class Following:
         at = numbers.clock(case.loud_end_ms)
         reply = f"Resolved at {at} UTC after {took}; nothing of the fault was learnt."
         calm_windows = 0 if for_good else self._calm_windows
-        return end(self._state, case, present, Ending("calm", reply), calm_windows)
+        # It is told when it has been calm for a while: what people did meanwhile came before that.
+        ending = Ending("calm", reply, present.end_ms, words=f"By itself: calm since {at} UTC, after {took}.")
+        return end(self._state, case, present, ending, calm_windows)
 
     def _adopt(self, case: Case, present: Present, incident: Incident) -> Step:
         mark(present.history, case.since_ms, normal=True)
         case.loud_end_ms = present.end_ms
         took = numbers.duration(case.loud_end_ms - incident.onset_ms)
         reply = f"After {took} this is taken as the new normal: these values raise no alarm from now on."
-        return end(self._state, case, present, Ending("adopted", reply), 0)
+        return end(self._state, case, present, Ending("adopted", reply, present.end_ms), 0)
 
     def _also(
         self, case: Case, present: Present, incident: Incident, said: Sequence[tuple[str, str]]
@@ -124,7 +126,7 @@ class Following:
             told = f"The pipeline: {sentence}."
             incident = msgspec.structs.replace(incident, cause=cause, sentence=told)
         reply = " ".join(f"Now: {cause}, {sentence}." for cause, sentence in said)
-        return self._updated(case, present, incident, reply)
+        return self._updated(case, present, Happened("worse", present.end_ms), incident, reply)
 
     def _revise(
         self, case: Case, present: Present, incident: Incident, diagnosis: Diagnosis
@@ -155,14 +157,14 @@ class Following:
     def _retold(
         self, case: Case, present: Present, now: tuple[Incident, Diagnosis, Told], reply: str
     ) -> Step:
-        incident, diagnosis, told = now
+        before, diagnosis, told = now
         case.settled = True
         case.cause = diagnosis.cause if told.cause != words_of(UNKNOWN) else UNKNOWN
         case.segment = diagnosis.segment
         case.covered = sorted({*case.covered, *told.covered})
         case.news = [k for k in case.news if residual_key(k) not in case.covered]
         incident = msgspec.structs.replace(
-            incident,
+            before,
             windows=present.age(case),
             preliminary=False,
             severity=severity_of(case.cause, diagnosis),
@@ -170,7 +172,8 @@ class Following:
         )
         if not incident.judged:
             remember(self._state, incident.id, case.cause)
-        return self._updated(case, present, incident, reply)
+        happened = _happened(before, incident, present.end_ms)
+        return self._updated(case, present, happened, incident, reply)
 
     def _widen(self, case: Case, present: Present, incident: Incident) -> Step:
         """A new stage or a new kind of number is affected: told, but not often."""
@@ -195,10 +198,14 @@ class Following:
             follows=tuple(follows) or incident.follows,
             windows=present.age(case),
         )
-        return self._updated(case, present, incident, f"More is affected: {_wider(lines, incident)}.")
+        happened = Happened("worse", present.end_ms)
+        reply = f"More is affected: {_wider(lines, incident)}."
+        return self._updated(case, present, happened, incident, reply)
 
-    def _updated(self, case: Case, present: Present, incident: Incident, reply: str) -> Step:
-        step = write(self._state, case, "updated", incident, reply)
+    def _updated(
+        self, case: Case, present: Present, happened: Happened, incident: Incident, reply: str
+    ) -> Step:
+        step = write(self._state, case, happened, incident, reply)
         case.told_ms = present.end_ms
         note_worst(case, narrow(present, case))
         return Step([step], verdict=judged(self._state, present, step.incident))
@@ -228,3 +235,15 @@ def _reply(before: Incident, told: Told) -> str:
     if before.preliminary or before.cause == words_of(UNKNOWN):
         return f"The cause is clear now: {where}. {told.sentence}"
     return f"More evidence changes the diagnosis: {where}, not {before.title}. {told.sentence}"
+
+
+def _happened(before: Incident, now: Incident, at_ms: int) -> Happened:
+    """What another window of evidence made of the diagnosis."""
+    unknown = words_of(UNKNOWN)
+    if now.cause == unknown and before.preliminary:
+        return Happened("unclear", at_ms, now.sentence)
+    if now.cause != unknown and before.cause == unknown:
+        return Happened("named", at_ms, cause_in_words(now))
+    if now.title != before.title:
+        return Happened("changed", at_ms, f"{cause_in_words(now)}, not {before.title}")
+    return Happened("fuller", at_ms)

@@ -6,25 +6,41 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from swirl.effect import IncidentChanged
+from swirl.effect import IncidentChanged, IncidentStep
 from swirl.frame import Verdict
 from swirl.incident import mutes, reopening
 from swirl.incident.case import in_the_end, refreshed
-from swirl.incident.replies import MUTED_NO_MORE
+from swirl.incident.replies import MUTED_NO_MORE, bounded
 from swirl.incident.segments import narrow
 
 if TYPE_CHECKING:
-    from swirl.effect import Incident, SeriesKey, Told
+    from swirl.effect import Incident, SeriesKey, StepKind, Told
     from swirl.incident.case import Case, Present
     from swirl.incident.state import State
 
-__all__ = ["Ending", "Step", "Transition", "end", "judged", "tell_again", "write"]
+__all__ = ["Ending", "Happened", "Step", "Transition", "end", "entered", "judged", "tell_again", "write"]
 
 Transition = Literal[
     "opened", "updated", "acknowledged", "snoozed", "woken", "reopened", "resolved", "judged"
 ]
 
+_TRANSITIONS: dict[StepKind, Transition] = {
+    "opened": "opened",
+    "acknowledged": "acknowledged",
+    "snoozed": "snoozed",
+    "woken": "woken",
+    "reopened": "reopened",
+    "resolved": "resolved",
+    "judged": "judged",
+}
+"""What a step is to those who follow the incident; all others are updates."""
+
 _PAST = 20
+
+_FIRST, _LAST = 5, 15
+"""Steps that an incident keeps: its beginning, and how it came to stand as it does."""
+
+_WORDS = 160
 
 
 class Ending(NamedTuple):
@@ -33,13 +49,31 @@ class Ending(NamedTuple):
     Attributes:
         kind: its ``ending``.
         reply: as a sentence.
+        at_ms: when it was seen or said; what was over then may have been so for a while.
         who, why: a person, and their words.
+        words: of its last step, where the reply is not what a person needs afterwards.
     """
 
     kind: Literal["calm", "resolved", "new_normal", "false_alarm", "adopted", "left"]
     reply: str
+    at_ms: int
     who: str = ""
     why: str = ""
+    words: str = ""
+
+
+class Happened(NamedTuple):
+    """What one step was; see :class:`swirl.effect.IncidentStep`.
+
+    Attributes:
+        kind: of the step.
+        at_ms: when.
+        words: where the reply in the thread says more than a person needs afterwards.
+    """
+
+    kind: StepKind
+    at_ms: int
+    words: str = ""
 
 
 class Step(NamedTuple):
@@ -65,7 +99,7 @@ class Step(NamedTuple):
 def write(
     state: State,
     case: Case,
-    transition: Transition,
+    happened: Happened,
     incident: Incident,
     reply: str = "",
     *,
@@ -76,11 +110,12 @@ def write(
     Args:
         state: with the planned work.
         case: of the incident as it stood so far, none before its first step.
-        transition: what happened.
-        incident: as it stands now; its revision and ``muted`` are set here.
+        happened: what, and when.
+        incident: as it stands now; its revision, ``muted`` and steps are set here.
         reply: what is new, as a sentence.
         by_hand: a person did it, and knows of the incident then.
     """
+    transition = _TRANSITIONS.get(happened.kind, "updated")
     muted = mutes.covers(state, incident.stage)
     if by_hand or incident.state == "resolved":
         muted = muted and case.shown != "open"
@@ -88,8 +123,23 @@ def write(
         transition = _as_people_see_it(case, transition, incident)
         case.shown = incident.state
     revision = 0 if case.incident is None else case.incident.revision + 1
-    case.incident = msgspec.structs.replace(incident, revision=revision, muted=muted)
+    incident = msgspec.structs.replace(incident, revision=revision, muted=muted)
+    case.incident = entered(incident, happened, reply)
     return IncidentChanged(transition, case.incident, reply)
+
+
+def entered(incident: Incident, happened: Happened, reply: str) -> Incident:
+    """The incident with one step more, of its present revision.
+
+    Acts have log time and windows event time, so what a window shows may come after what a person did
+    meanwhile: steps stand in the order of their times.
+    """
+    words = bounded(happened.words or reply, _WORDS)
+    step = IncidentStep(happened.at_ms, incident.revision, happened.kind, words)
+    steps = sorted([*incident.steps, step], key=lambda each: each.at_ms)
+    if len(steps) > _FIRST + _LAST:
+        del steps[_FIRST]
+    return msgspec.structs.replace(incident, steps=tuple(steps))
 
 
 def _as_people_see_it(case: Case, transition: Transition, incident: Incident) -> Transition:
@@ -99,8 +149,8 @@ def _as_people_see_it(case: Case, transition: Transition, incident: Incident) ->
     return "opened" if case.shown == "" else "reopened"
 
 
-def tell_again(state: State, present: Present) -> list[Told]:
-    """Planned work is over: what is open and was kept from people is told as it stands."""
+def tell_again(state: State, present: Present, now_ms: int) -> list[Told]:
+    """Planned work is over at this log time: what is open and was kept from people is told as it stands."""
     case = state.case
     if case is None or case.incident is None or not case.incident.muted:
         return []
@@ -111,7 +161,7 @@ def tell_again(state: State, present: Present) -> list[Told]:
         evidence=tuple(refreshed(case.incident, narrow(present, case))),
         windows=present.age(case),
     )
-    return [write(state, case, "updated", incident, MUTED_NO_MORE)]
+    return [write(state, case, Happened("unmuted", now_ms), incident, MUTED_NO_MORE)]
 
 
 def end(state: State, case: Case, present: Present, ending: Ending, calm_windows: int) -> Step:
@@ -141,7 +191,7 @@ def end(state: State, case: Case, present: Present, ending: Ending, calm_windows
         ended_by=ending.who,
         why=ending.why,
     )
-    step = write(state, case, "resolved", incident, ending.reply)
+    step = write(state, case, Happened("resolved", ending.at_ms, ending.words), incident, ending.reply)
     state.past = [*state.past, step.incident][-_PAST:]
     if step.incident.muted:
         mutes.keep(state, step.incident)

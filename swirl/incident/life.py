@@ -264,7 +264,7 @@ class Incidents:
         step = Step([])
         if case is not None and case.incident is not None and present is not None:
             case.loud_end_ms = present.end_ms
-            step = end(self._state, case, present, Ending("left", _LEFT), 0)
+            step = end(self._state, case, present, Ending("left", _LEFT, present.end_ms), 0)
         self._state.case, self._state.fading = None, []
         return step
 

@@ -10,9 +10,9 @@ from swirl.effect import Incident
 from swirl.incident import learning, numbers, reopening
 from swirl.incident.case import note_worst
 from swirl.incident.causes import UNKNOWN, words_of
-from swirl.incident.journal import Step, judged, write
+from swirl.incident.journal import Happened, Step, judged, write
 from swirl.incident.reasoning import NAMING_WINDOWS, Reasoner, parts_of, severity_of
-from swirl.incident.replies import back
+from swirl.incident.replies import back, cause_in_words
 from swirl.incident.segments import narrow
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def open_case(reasoner: Reasoner, case: Case, present: Present, told: Told, diag
     found = reopening.back_from(state, case, told)
     if found is not None:
         reopening.resume(state, *found, case, present)
-        step = _reopen(state, case, found[1], now)
+        step = _reopen(state, case, present, found[1], now)
     else:
         case.cost.begin(present.history, case.onset_ms)
         step = _open(reasoner, case, present, now)
@@ -74,7 +74,8 @@ def _open(reasoner: Reasoner, case: Case, present: Present, now: dict[str, Any])
         window_ms=present.history.window_ms,
         **now,
     )
-    return write(reasoner.state, case, "opened", incident)
+    happened = Happened("opened", present.end_ms, cause_in_words(incident))
+    return write(reasoner.state, case, happened, incident)
 
 
 def _identity(reasoner: Reasoner, onset_ms: int) -> str:
@@ -85,7 +86,9 @@ def _identity(reasoner: Reasoner, onset_ms: int) -> str:
     return name
 
 
-def _reopen(state: State, case: Case, past: Incident, now: dict[str, Any]) -> IncidentChanged:
+def _reopen(
+    state: State, case: Case, present: Present, past: Incident, now: dict[str, Any]
+) -> IncidentChanged:
     incident = msgspec.structs.replace(
         past,
         state="open",
@@ -97,4 +100,7 @@ def _reopen(state: State, case: Case, past: Incident, now: dict[str, Any]) -> In
         reopened=past.reopened + 1,
         **now,
     )
-    return write(state, case, "reopened", incident, back(past, incident, case.onset_ms))
+    # A person who ended it did so in log time, which a window that was still open then does not reach.
+    ended_ms = max((step.at_ms for step in past.steps if step.kind == "resolved"), default=0)
+    happened = Happened("reopened", max(present.end_ms, ended_ms))
+    return write(state, case, happened, incident, back(past, incident, case.onset_ms))

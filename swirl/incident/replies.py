@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from swirl.effect import Evidence, Incident
     from swirl.frame import Act
 
-__all__ = ["MUTED_NO_MORE", "acted", "back", "bounded", "figures", "quiet_until", "woken"]
+__all__ = ["MUTED_NO_MORE", "acted", "back", "bounded", "cause_in_words", "figures", "quiet_until", "woken"]
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -84,6 +84,11 @@ def _when(now_ms: int, then_ms: int) -> str:
         return numbers.clock(then_ms)
     day = numbers.stamp(then_ms)
     return f"{day[:4]}-{day[4:6]}-{day[6:8]} {numbers.clock(then_ms)}"
+
+
+def cause_in_words(incident: Incident) -> str:
+    """``"classify: bad deployment 2026.11.2"``."""
+    return f"{incident.title} {incident.version}" if incident.version else incident.title
 
 
 def figures(lines: Sequence[Evidence]) -> str:
