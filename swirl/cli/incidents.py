@@ -12,7 +12,7 @@ from swirl.charts import draw
 from swirl.cli.reach import Unknown, track_of
 from swirl.effect import IncidentChanged
 from swirl.sinks.console import incident_lines, incident_panel
-from swirl.sinks.wording import clock_time, headline, plain
+from swirl.sinks.wording import clock_time, headline, moment, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,14 +72,27 @@ _ENDINGS = {
 
 
 def lines_of_life(answer: IncidentAnswer) -> list[str]:
-    """Its steps, and what people have said of it, in words."""
+    """What people have said of it, and what happened when, in words."""
     incident = answer.incident
-    steps = [f"  {step.transition}{f': {plain(step.reply)}' if step.reply else ''}" for step in answer.steps]
+    steps = _steps(incident)
     said = _said(incident)
     lines = [", ".join([f"State: {incident.state}", *said])]
     if incident.why:
         lines.append(f"Why: {plain(incident.why)}")
-    return [*lines, *(["Steps:", *steps] if steps else [])]
+    return [*lines, *(["Steps, UTC:", *steps] if steps else [])]
+
+
+def _steps(incident: Incident) -> list[str]:
+    """A line for each, in columns: when, what, and the particulars."""
+    times = [moment(step.at_ms, incident.onset_ms).removesuffix(" UTC") for step in incident.steps]
+    wide = max(map(len, times), default=0)
+    widest = max((len(step.happened) for step in incident.steps), default=0)
+    lines = []
+    for time, (missing, step) in zip(times, incident.story, strict=True):
+        if missing:
+            lines.append(f"  {'…':>{wide}}  {missing} more, not kept")
+        lines.append(f"  {time:>{wide}}  {step.happened:<{widest}}  {plain(step.words)}".rstrip())
+    return lines
 
 
 def shown(answer: IncidentAnswer, *, as_json: bool) -> None:
@@ -91,7 +104,7 @@ def shown(answer: IncidentAnswer, *, as_json: bool) -> None:
     if console.is_terminal:
         console.print(incident_panel(answer.incident, min(console.width, _WIDEST)))
     else:
-        last = answer.steps[-1] if answer.steps else None
+        last = answer.told[-1] if answer.told else None
         step: Any = last.transition if last is not None else "opened"
         change = IncidentChanged(step, answer.incident, last.reply if last is not None else "")
         for line in incident_lines(change):

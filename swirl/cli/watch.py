@@ -82,7 +82,7 @@ class _Processes:
             answer = self._reach.incident(ident)
         except Nobody:
             return ()  # what is known of it is told all the same
-        return answer.steps if answer is not None else ()
+        return answer.told if answer is not None else ()
 
     def detail(self, name: str) -> PipelineAnswer | None:
         return self._reach.pipeline(name)

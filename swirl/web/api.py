@@ -143,7 +143,7 @@ class IncidentsAnswer(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A step in the life of an incident; see :class:`swirl.effect.IncidentChanged`."""
+    """What this process told of an incident at one step; see :class:`swirl.effect.IncidentChanged`."""
 
     transition: str
     revision: int
@@ -151,10 +151,17 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class IncidentAnswer(msgspec.Struct, frozen=True):
-    """An incident, its newest steps, the series that tell most of it, and what went out meanwhile."""
+    """An incident with its steps and all that belongs to it.
+
+    Attributes:
+        incident: as it stands; its own ``steps`` say when what happened.
+        told: what this process told of it since it watches, in the words of the thread, newest last.
+        tracks: the series that tell most of it.
+        deployments: what went out meanwhile.
+    """
 
     incident: Incident
-    steps: tuple[Step, ...]
+    told: tuple[Step, ...]
     tracks: tuple[TrackAnswer, ...]
     deployments: tuple[Deployment, ...]
 
@@ -223,9 +230,9 @@ class _Api:
         view = self._board.view(found.pipeline) if found is not None else None
         if found is None or view is None:
             return _refused(404, f"no incident {ident!r} here")
-        steps = [_step(step) for step in view.steps if step.incident.id == ident][-_STEPS:]
+        told = [_told(step) for step in view.steps if step.incident.id == ident][-_STEPS:]
         tracks = tuple(_track(track) for track in telling(found, view))
-        return _json(IncidentAnswer(found, tuple(steps), tracks, tuple(deployments(view))))
+        return _json(IncidentAnswer(found, tuple(told), tracks, tuple(deployments(view))))
 
     async def events(self, request: Request) -> Response:
         if self._listeners >= _LISTENERS:
@@ -296,7 +303,7 @@ def _totals(window: WindowClosed | None) -> dict[str, dict[str, Totals]]:
     }
 
 
-def _step(step: IncidentChanged) -> Step:
+def _told(step: IncidentChanged) -> Step:
     return Step(step.transition, step.incident.revision, step.reply)
 
 

@@ -22,7 +22,7 @@ from swirl.frame import Act, decode
 from swirl.sinks.board import Board
 from swirl.web import serve
 from tests.cli.watched import NOWHERE, Watched, called, serving, watched
-from tests.sinks.scene import DATA, DEPLOYMENT, changed, window
+from tests.sinks.scene import DATA, DEPLOYMENT, NIGHT, changed, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ def test_what_is_over_is_listed_when_asked_for() -> None:
     assert every.startswith(f"✓ {DATA.id}  ads / ingest: resolved at 03:12:50 UTC after 30 s · by itself")
 
 
-def test_an_incident_is_shown_with_its_evidence_and_steps(shown: dict[str, str]) -> None:
+def test_an_incident_is_shown_with_its_evidence(shown: dict[str, str]) -> None:
     said = called("incidents", "show", DATA.id, **shown)
     assert said.code == 0
     for part in (
@@ -115,9 +115,28 @@ def test_an_incident_is_shown_with_its_evidence_and_steps(shown: dict[str, str])
         "positive ratio 0.80 → 0.21",
         "Ruled out: input drift",
         "State: open",
-        "  opened",
     ):
         assert part in said.out
+    assert "Steps" not in said.out
+
+
+def test_the_steps_of_an_incident_say_when_they_were() -> None:
+    with serving(told(msgspec.structs.replace(DATA, steps=NIGHT))) as server:
+        said = called("incidents", "show", DATA.id, "--url", server.url)
+        as_json = json.loads(called("incidents", "show", DATA.id, "--json", "--url", server.url).out)
+    assert said.out.partition("Steps, UTC:\n")[2].splitlines() == [
+        "             03:12:21  opened        ingest: cause unknown",
+        "             03:12:23  cause named   ingest: data pipeline broken",
+        "             03:13:55  acknowledged  Anna is on it.",
+        "                    …  6 more, not kept",
+        "  2026-11-22 03:12:20  resolved      Resolved by Anna: the feed was repaired.",
+    ]
+    assert as_json["incident"]["steps"][1] == {
+        "at_ms": NIGHT[1].at_ms,
+        "revision": 1,
+        "kind": "named",
+        "words": "ingest: data pipeline broken",
+    }
 
 
 def test_on_a_terminal_an_incident_is_a_panel(shown: dict[str, str]) -> None:

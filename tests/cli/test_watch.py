@@ -114,7 +114,7 @@ def test_each_step_is_told_once_in_its_order() -> None:
 
         def steps(ident: str) -> object:
             answer = reach.incident(ident)
-            return answer.steps if answer is not None else ()
+            return answer.told if answer is not None else ()
 
         room = Newsroom(steps)  # type: ignore[arg-type]
 

@@ -13,6 +13,7 @@ from swirl.effect import (
     Health,
     Incident,
     IncidentChanged,
+    IncidentStep,
     Rival,
     SeriesKey,
     State,
@@ -119,6 +120,15 @@ DEPLOYMENT = Incident(
     version_before="2026.11.1",
     version_line="2026.11.2 went out at 03:13:20 UTC and explains 99 % of the effect.",
 )
+
+
+NIGHT = (
+    IncidentStep(START + 1000, 0, "opened", "ingest: cause unknown"),
+    IncidentStep(START + 3000, 1, "named", "ingest: data pipeline broken"),
+    IncidentStep(START + 95_000, 2, "acknowledged", "Anna is on it."),
+    IncidentStep(START + 86_400_000, 9, "resolved", "Resolved by Anna: the feed was repaired."),
+)
+"""Steps of :data:`DATA`, the last one on another day, with six left out before it."""
 
 
 def changed(

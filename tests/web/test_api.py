@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from swirl.cli.reach import Reach, track_of
-from swirl.effect import Incident, Mute, MuteChanged, SeriesKey, State
+from swirl.effect import Incident, IncidentStep, Mute, MuteChanged, SeriesKey, State
 from swirl.sinks.board import Board
 from tests.cli.watched import serving
-from tests.sinks.scene import DATA, DEPLOYMENT, changed, verdict, window
+from tests.sinks.scene import DATA, DEPLOYMENT, NIGHT, changed, verdict, window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,17 +113,28 @@ def test_incidents_are_chosen_by_state_and_pipeline(server: Server, board: Board
     assert (status, answer) == (400, {"error": "state is 'sideways'; it must be open or resolved"})
 
 
-def test_an_incident_comes_with_its_steps_and_the_series_that_tell_most(server: Server, board: Board) -> None:
+def test_an_incident_comes_with_what_was_told_of_it_and_the_series_that_tell_most(
+    server: Server, board: Board
+) -> None:
     board.handle(changed(DATA, "updated", "serve follows too."))
     _, answer, _ = get(server, f"/api/incidents/{DATA.id}")
     assert msgspec.convert(answer["incident"], Incident) == msgspec.structs.replace(DATA, revision=1)
-    assert answer["steps"] == [
+    assert answer["told"] == [
         {"transition": "opened", "revision": 0, "reply": ""},
         {"transition": "updated", "revision": 1, "reply": "serve follows too."},
     ]
     keys = [(track["stage"], track["metric"], track["label"]) for track in answer["tracks"]]
     assert keys[:2] == [("ingest", "invalid_ratio", ""), ("classify", "prediction_ratio", "positive")]
     assert {len(track["start_ms"]) for track in answer["tracks"]} == {len(answer["tracks"][0]["value"])}
+
+
+def test_an_incident_has_its_steps_wherever_it_is_answered(server: Server, board: Board) -> None:
+    board.handle(changed(DATA, "updated", steps=NIGHT))
+    one = get(server, f"/api/incidents/{DATA.id}")[1]["incident"]
+    listed = get(server, "/api/incidents?state=open")[1]["incidents"][0]
+    summary = get(server, "/api/pipelines/ads")[1]["summary"]["incident"]
+    for incident in (one, listed, summary):
+        assert msgspec.convert(incident["steps"], tuple[IncidentStep, ...]) == NIGHT
 
 
 def test_a_series_survives_the_way_through_json(server: Server, board: Board) -> None:

@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from swirl.effect import Health, IncidentChanged, Mute, MuteChanged, SeriesKey, State
+from swirl.effect import Health, IncidentChanged, IncidentStep, Mute, MuteChanged, SeriesKey, State
 from swirl.frame import Definition, StageDefinition
 from swirl.settings import KafkaSettings, WatchSettings
 from swirl.sinks.board import View
 from swirl.web.page.layout import lay_out
 from swirl.web.page.ribbons import Flow, chart_map
 from swirl.web.page.scene import Scene, scene_of
-from tests.sinks.scene import DATA, DEPLOYMENT, SERIES, START, changed, window
+from tests.sinks.scene import DATA, DEPLOYMENT, NIGHT, SERIES, START, changed, window
 from tests.web.site import Site
 
 if TYPE_CHECKING:
@@ -211,6 +211,33 @@ def test_an_old_incident_can_still_be_read(site: Site) -> None:
     assert "2026-11-21 03:12:20 to 03:12:50 UTC, 30 s" in told
     assert site.get("/incidents/ads-19990101-000000").status == 404
     assert site.get("/pipelines/nothing").status == 404
+
+
+@pytest.mark.parametrize("path", ["/pipelines/ads", f"/incidents/{DATA.id}"])
+def test_the_steps_of_an_incident_say_when_they_were(site: Site, path: str) -> None:
+    broken(site)
+    assert "Steps" not in words(read(site, path))
+    site.tell(changed(DATA, "updated", steps=NIGHT))
+    assert (
+        "Steps UTC when step what 03:12:21 opened ingest: cause unknown"
+        " 03:12:23 cause named ingest: data pipeline broken 03:13:55 acknowledged Anna is on it."
+        " … 6 more, not kept 2026-11-22 03:12:20 resolved Resolved by Anna: the feed was repaired."
+    ) in words(read(site, path))
+    assert '<time datetime="2026-11-21T03:12:23Z">' in read(site, path)
+
+
+def test_steps_are_there_for_a_worker_that_came_later(site: Site) -> None:
+    past = msgspec.structs.replace(DATA, state="resolved", resolved_ms=START + 30_000, steps=NIGHT)
+    site.board.recall("ads", [past])
+    assert "03:13:55 acknowledged Anna is on it." in words(read(site, f"/incidents/{DATA.id}"))
+
+
+def test_what_people_wrote_into_a_step_is_text(site: Site) -> None:
+    step = IncidentStep(START, 0, "resolved", "Resolved by <b>x</b>: <script>1</script>")
+    site.tell(changed(DATA, steps=(step,)))
+    html = read(site, f"/incidents/{DATA.id}")
+    assert "&lt;script&gt;1&lt;/script&gt;" in html
+    assert "<script>1" not in html
 
 
 def test_people_planned_work_and_the_end_stand_on_the_page(site: Site) -> None:

@@ -159,7 +159,7 @@ class Pages:
 
     def _incident(self, incident: Incident, proof: str, who: str) -> Main:
         view = self._board.view(incident.pipeline)
-        charts, steps, points = [], [], []
+        charts, points = [], []
         if view is not None and view.last is not None:
             points = list(view.last.points())
             if view.windows[0].start_ms <= incident.onset_ms:
@@ -168,7 +168,6 @@ class Pages:
                     key for key in chosen(lay_out(view.last.definition), points, telling) if key in telling
                 ]
                 charts = charts_of(view, keys, telling, incident)
-            steps = [step for step in view.steps if step.incident.id == incident.id]
         mark = "◆" if incident.state == "open" else "✓"
         title = f"{mark} {plain(incident.pipeline)}: {plain(incident.title)}"
         return self._main(
@@ -179,7 +178,6 @@ class Pages:
             incident.pipeline,
             incident=incident,
             charts=charts,
-            steps=steps,
             signs=signs_of(view, incident, points) if view is not None else [],
             causes=causes(incident),
             proof=proof,
