@@ -39,8 +39,9 @@ class ChangeDetector:
     changes of different sizes (``cusum.py``), and their thresholds come from the false-alarm budget and the
     series' own history (:mod:`swirl.budget`). Evidence is in nats, with a learnt tail.
 
-    It sees shifts from a quarter of a standard deviation, the small ones from the second day on. It does not
-    see a change of spread, shape or rhythm that leaves the mean alone, nor a drift so slow that the level
+    It sees shifts from a quarter of a standard deviation, those below one from the second day on; where the
+    first day moved, once three days agree, and where it moved much, once a week is known. It does not see a
+    change of spread, shape or rhythm that leaves the mean alone, nor a drift so slow that the level
     follows it. What it keeps is bounded: about 3 kB a series.
 
     Args:

@@ -48,8 +48,8 @@ _CLIPS = np.array([[6.0], [5.0], [4.0], [4.0], [4.0]])
 _CAUTIOUS = np.array([[1.0], [1.0], [1.0], [0.5], [0.0]] * 2)
 """The fast channels are kept while a rhythm is not known."""
 _SLOW = np.array([[0], [1], [TILTS], [TILTS + 1]])
-"""These channels raise no alarm on the first day, when a season and a slow fault cannot be told apart; their
-tails are learnt from the start."""
+"""These channels raise no alarm until a rhythm is known, or that there is none: before, a season and a slow
+fault cannot be told apart. Their tails are learnt from the start."""
 _SPARED = float(np.log(CHANNELS / (CHANNELS - len(_SLOW))))
 """Nats by which the others may alarm sooner as long as these do not spend their part of the budget."""
 _FLOOR = 2.0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swirl_detectors.rhythm import learn_part
 from swirl_detectors.season import WEEKDAYS, week_part
 from swirl_detectors.state import State
 
@@ -72,7 +73,7 @@ def _close(profile: Profile, state: State, columns: Columns, old: int, now: int,
     known = state.bins_known >= parts
     if known.any():
         _compare(profile, state, columns, old, parts, known)
-    profile.learn_part(state, columns, old, now, parts)
+    learn_part(profile, state, columns, old, now, parts)
 
 
 def _compare(profile: Profile, state: State, columns: Columns, old: int, parts: int, known: Mask) -> None:

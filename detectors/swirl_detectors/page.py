@@ -13,6 +13,7 @@ from swirl_detectors.dispersion import COUNTED, nominal_skew
 from swirl_detectors.learning import learn
 from swirl_detectors.outlook import outlook
 from swirl_detectors.profile import Profile
+from swirl_detectors.rhythm import shift
 from swirl_detectors.season import bins_a_day, caution, settled
 from swirl_detectors.state import BINS, State, new_table
 
@@ -269,7 +270,7 @@ class Page:
         if adopt:
             table = np.take(self.table, rows, axis=1)
             state = State(table)
-            self.profile.shift(state, rows, self._adopt(state), self.parts)
+            shift(self.profile, state, rows, self._adopt(state), self.parts)
             self.table[:, rows] = table
         self.state.held[rows] = 0.0
 
