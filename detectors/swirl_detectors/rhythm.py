@@ -1,9 +1,9 @@
 """What the means of day and week learn of a part of the week that is over.
 
-A part joins its mean by a bounded step, freed of the level where that is known apart. Of the first days it has
-to be found out which of them a fault bent: a part on which two days differ begins anew with the second, what an
-incident hid is filled in from what lies beside it, and what alarms at the same time on three days in a row is
-no fault but the rhythm.
+A part joins its mean by a bounded step, freed of the level where that is known apart. Of the first days it
+has to be found out which of them a fault bent: a part on which two days differ begins anew with the second,
+what an incident hid is filled in from what lies beside it, and what alarms at the same time on three days in
+a row is no fault but the rhythm.
 """
 
 from __future__ import annotations
