@@ -1,38 +1,31 @@
-"""What a closed window looks like to sinks: columns, totals, latencies."""
+"""What a closed window looks like to sinks: columns, versions, latencies."""
 
 from __future__ import annotations
 
-from math import isfinite, nan
-from typing import TYPE_CHECKING, Any, NamedTuple
+from math import nan
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
 from swirl.detector import Kind
-from swirl.effect import COLUMNS, SeriesKey, State, Totals, WindowClosed
-from swirl.series import merged_distribution, show
-from swirl.sketch import MOST_COUNTED, OVERFLOW
+from swirl.effect import COLUMNS, SeriesKey, State, WindowClosed
+from swirl.series import count_stage, merged_distribution, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from swirl.frame import Definition, Slice
-    from swirl.history import WindowCounts
+    from swirl.effect import Health, Totals
+    from swirl.frame import Definition
+    from swirl.history import StageCounts, WindowCounts
+    from swirl.monitor.placing import Complete
     from swirl.monitor.seen import Judged
     from swirl.series import Measured
     from swirl.window import Window
 
-__all__ = ["Columns", "RunningTotals", "builtins", "by_records", "latencies", "revised"]
-
-_VERSIONS = 8
-_LABELS = 200
-
-
-def builtins(value: Any) -> Any:
-    """A struct as types that MessagePack knows; bytes stay bytes."""
-    return msgspec.to_builtins(value, builtin_types=(bytes,))
+__all__ = ["Columns", "counted", "revised", "told"]
 
 
 class Columns(NamedTuple):
@@ -87,6 +80,46 @@ class Columns(NamedTuple):
         )
 
 
+def told(
+    pipeline: str,
+    complete: Complete,
+    now: WindowCounts,
+    columns: Columns,
+    definition: Definition,
+    totals: dict[str, dict[str, Totals]],
+    health: Health,
+) -> WindowClosed:
+    """A window told for the first time.
+
+    Args:
+        pipeline: its name.
+        complete: the window.
+        now: what it counted.
+        columns: its series.
+        definition: of the pipeline.
+        totals: by stage and version, as they are now.
+        health: of the pipeline; it is copied.
+    """
+    window = complete.window
+    return WindowClosed(
+        pipeline=pipeline,
+        start_ms=window.start_ms,
+        window_ms=complete.length_ms,
+        revision=window.revision,
+        exposure_ms=complete.exposure_ms,
+        whole=complete.whole,
+        keys=tuple(columns.keys),
+        numbers=columns.numbers.tobytes(),
+        states=columns.states.tobytes(),
+        # Sinks have no use for baselines, and these are a hundred times the rest.
+        definition=msgspec.structs.replace(definition, references=()),
+        versions={s.name: _by_records(now, s.name) for s in definition.stages if s.name in now.stages},
+        totals=totals,
+        latency=_latencies(window),
+        health=msgspec.structs.replace(health, late_records=dict(health.late_records)),
+    )
+
+
 def revised(
     before: WindowClosed, window: Window, now: WindowCounts, measured: Iterable[Measured]
 ) -> WindowClosed:
@@ -114,17 +147,25 @@ def revised(
         revision=window.revision,
         exposure_ms=window.coverage.length,
         numbers=numbers.tobytes(),
-        latency=latencies(window),
+        latency=_latencies(window),
     )
 
 
-def by_records(now: WindowCounts, stage: str) -> tuple[str, ...]:
+def _by_records(now: WindowCounts, stage: str) -> tuple[str, ...]:
     """The versions of a stage, most records first."""
     versions = now.stages[stage]
     return tuple(sorted(versions, key=lambda version: (-versions[version].records, version)))
 
 
-def latencies(window: Window) -> dict[str, tuple[float, float, float]]:
+def counted(window: Window) -> dict[str, dict[str, StageCounts]]:
+    """What each stage and version counted in a window."""
+    return {
+        stage: {version: count_stage(tally) for version, tally in versions.items()}
+        for stage, versions in window.by_stage().items()
+    }
+
+
+def _latencies(window: Window) -> dict[str, tuple[float, float, float]]:
     """Stage -> median, 0.95 and 0.99 quantile of the time per record, seconds."""
     found = {}
     for stage, versions in window.by_stage().items():
@@ -132,76 +173,3 @@ def latencies(window: Window) -> dict[str, tuple[float, float, float]]:
         if whole is not None and whole.count:
             found[stage] = (whole.quantile(0.5), whole.quantile(0.95), whole.quantile(0.99))
     return found
-
-
-_COUNTED = frozenset({"records", "invalid", "errors", "out", "predictions", "hook_errors", "non_finite"})
-_KEPT = {"reason": "reasons", "error": "error_types", "label": "labels"}
-
-
-class RunningTotals:
-    """Totals by stage and version, of the newest versions; older ones are one, so that sums never fall."""
-
-    def __init__(self) -> None:
-        self._totals: dict[str, dict[str, Totals]] = {}
-        self.overflowed = 0
-
-    def add(self, piece: Slice) -> None:
-        """Add a slice."""
-        versions = self._totals.setdefault(piece.stage, {})
-        total = versions.get(piece.version)
-        if total is None:
-            total = versions[piece.version] = Totals()
-            for version in [name for name in versions if name != OVERFLOW][:-_VERSIONS]:
-                _unite(versions.setdefault(OVERFLOW, Totals()), versions.pop(version))
-        counters = piece.counters
-        for name, count in counters.items():
-            if name in _COUNTED:
-                setattr(total, name, min(getattr(total, name) + int(count), MOST_COUNTED))
-        for name, counts in piece.categories.items():
-            if name in _KEPT:
-                self._count(getattr(total, _KEPT[name]), counts)
-        latency = piece.distributions.get("latency")
-        if latency is not None and isfinite(latency.total):
-            total.latency_seconds = min(total.latency_seconds + latency.total, float(MOST_COUNTED))
-
-    def _count(self, kept: dict[str, int], counts: Mapping[str, int]) -> None:
-        for label, count in counts.items():
-            if label not in kept and len(kept) >= _LABELS:
-                label = OVERFLOW  # noqa: PLW2901 - the label under which it is counted
-            if label == OVERFLOW:
-                self.overflowed = min(self.overflowed + count, MOST_COUNTED)
-            kept[label] = min(kept.get(label, 0) + count, MOST_COUNTED)
-
-    def copy(self) -> dict[str, dict[str, Totals]]:
-        """As they are now; later additions do not change it."""
-        return {
-            stage: {v: _copied(total) for v, total in versions.items()}
-            for stage, versions in self._totals.items()
-        }
-
-    def snapshot(self) -> list[Any]:
-        """Of types that MessagePack knows."""
-        return [builtins(self._totals), self.overflowed]
-
-    def restore(self, data: list[Any]) -> None:
-        """Take what ``snapshot`` gave."""
-        self._totals = msgspec.convert(data[0], dict[str, dict[str, Totals]])
-        self.overflowed = data[1]
-
-
-def _unite(kept: Totals, gone: Totals) -> None:
-    """Add the totals of a version to those of others that are gone."""
-    for name in Totals.__struct_fields__:
-        ours, theirs = getattr(kept, name), getattr(gone, name)
-        if isinstance(theirs, dict):
-            for label, count in theirs.items():
-                place = label if label in ours or len(ours) < _LABELS else OVERFLOW
-                ours[place] = min(ours.get(place, 0) + count, MOST_COUNTED)
-        else:
-            setattr(kept, name, min(ours + theirs, type(theirs)(MOST_COUNTED)))
-
-
-def _copied(total: Totals) -> Totals:
-    return msgspec.structs.replace(
-        total, reasons=dict(total.reasons), error_types=dict(total.error_types), labels=dict(total.labels)
-    )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from swirl.frame import Slice
-from swirl.monitor.report import RunningTotals
+from swirl.monitor.totals import RunningTotals
 
 
 def piece(version: str) -> Slice:
