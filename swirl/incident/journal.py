@@ -40,7 +40,8 @@ _PAST = 20
 _FIRST, _LAST = 5, 15
 """Steps that an incident keeps: its beginning, and how it came to stand as it does."""
 
-_WORDS = 160
+_WORDS, _BYTES = 160, 320
+"""Of the words of one step: a hundred incidents that wait to be told must fit into one record of the log."""
 
 
 class Ending(NamedTuple):
@@ -135,6 +136,8 @@ def entered(incident: Incident, happened: Happened, reply: str) -> Incident:
     meanwhile: steps stand in the order of their times.
     """
     words = bounded(happened.words or reply, _WORDS)
+    if len(words.encode()) > _BYTES:
+        words = bounded(words, _BYTES // 4)
     step = IncidentStep(happened.at_ms, incident.revision, happened.kind, words)
     steps = sorted([*incident.steps, step], key=lambda each: each.at_ms)
     if len(steps) > _FIRST + _LAST:

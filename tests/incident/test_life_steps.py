@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from swirl.effect import IncidentStep
+from swirl.engine.outbox import Outbox
 from swirl.frame import Act
 from swirl.incident.numbers import clock
 from tests.incident.acts import BROKEN, CLICKS, INVALID, POSITIVE, SECOND, SETTINGS, Ads, Second
@@ -166,12 +167,28 @@ def test_of_very_many_steps_the_first_and_the_last_ones_are_kept_and_the_others_
     assert gaps == [(21, 26)]
 
 
-def test_words_without_end_are_cut() -> None:
+@pytest.mark.parametrize(
+    ("why", "characters"), [("x", 160), ("\N{CYRILLIC SMALL LETTER ZHE}", 160), ("字", 80)]
+)
+def test_words_without_end_are_cut_by_what_they_weigh(why: str, characters: int) -> None:
     ads = warm()
     ads.pass_by(4, BROKEN, ALARMS)
-    ads.say("resolve", why="x" * 10_000)
-    assert len(ads.last.steps[-1].words) == 160
-    assert ads.last.steps[-1].words.endswith("…")
+    ads.say("resolve", why=why * 10_000)
+    words = ads.last.steps[-1].words
+    assert len(words) == characters
+    assert len(words.encode()) <= 320
+    assert words.endswith("…")
+
+
+def test_a_hundred_incidents_that_wait_with_all_their_steps_fit_into_one_record() -> None:
+    ads, outbox = warm(), Outbox()
+    ads.pass_by(4, BROKEN, ALARMS)
+    for turn in range(120):
+        ads.say("acknowledge", who=("Mia", "Kim")[turn % 2], why="字" * 500)
+    for change in ads.changes:
+        outbox.add(change)
+    assert len(outbox.pending) == 100
+    assert len(outbox.encode()) < 1_000_000
 
 
 def test_steps_outlive_a_restart_and_a_snapshot_that_had_none_counts_what_it_lacks() -> None:
