@@ -9,10 +9,10 @@ from swirl.frame import Definition, StageDefinition
 from swirl.sdk.reference import Reference
 
 if TYPE_CHECKING:
-    from swirl.frame import LimitDefinition, RatioDefinition, ReferenceDefinition
     from swirl.sdk.hooks import Hooks
     from swirl.sdk.recorder import Gate, Recorder
     from swirl.sdk.version import VersionSource
+    from swirl.sdk.written import Written
 
 __all__ = ["LONGEST_NAME", "Definer", "check_hooks", "checked_name", "checked_version", "profile"]
 
@@ -22,31 +22,20 @@ LONGEST_NAME = 80
 class Definer:
     """Gives the definition as it is now: what was written down, and what the records have shown since."""
 
-    def __init__(
-        self,
-        stages: dict[str, StageDefinition],
-        ratios: dict[str, RatioDefinition],
-        limits: dict[LimitDefinition, None],
-        references: dict[str, ReferenceDefinition],
-        gate: Gate,
-        run_seconds: float = 0.0,
-    ) -> None:
-        self._stages = stages
-        self._ratios = ratios
-        self._limits = limits
-        self._references = references
+    def __init__(self, written: Written, gate: Gate, run_seconds: float = 0.0) -> None:
+        self._written = written
         self._gate = gate
         self._run_seconds = run_seconds
 
     def __call__(self) -> Definition:
         """The definition now."""
-        recorders = {r.stage: r for r in self._gate.recorders}
-        stages = tuple(_shown(stage, recorders.get(name)) for name, stage in list(self._stages.items()))
+        written, recorders = self._written, {r.stage: r for r in self._gate.recorders}
+        stages = tuple(_shown(stage, recorders.get(name)) for name, stage in list(written.stages.items()))
         return Definition(
             stages,
-            tuple(self._ratios.values()),
-            tuple(self._limits),
-            tuple(self._references.values()),
+            tuple(written.ratios.values()),
+            tuple(written.limits),
+            tuple(written.references.values()),
             self._run_seconds,
         )
 

@@ -3,49 +3,38 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import sys
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from swirl.clock import Clock, SystemClock
 from swirl.errors import DefinitionError
-from swirl.frame import RatioDefinition, StageDefinition, Verdict
+from swirl.frame import StageDefinition, Verdict
 from swirl.sdk import feedback, kafka
-from swirl.sdk.definition import LONGEST_NAME, Definer, check_hooks, checked_name, checked_version, profile
+from swirl.sdk.decorated import decorated, expected_kind
+from swirl.sdk.definition import Definer, check_hooks, checked_name, checked_version, profile
 from swirl.sdk.emitter import Emitter
 from swirl.sdk.hooks import Hook, Hooks, OnInvalid
-from swirl.sdk.note import BUILT_IN_COUNTERS
 from swirl.sdk.recorder import Gate, Recorder
 from swirl.sdk.runs import Every, Run, RunRecorder, Runs, seconds_between
 from swirl.sdk.sigterm import say_goodbye_on_sigterm
-from swirl.sdk.stage import Metrics, Stage
 from swirl.sdk.version import Version, VersionSource
 from swirl.sdk.wanted import wanted_detectors, wanted_limit
-from swirl.sdk.wrappers import wrap
+from swirl.sdk.written import Written
 from swirl.settings import EmitterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from swirl.frame import LimitDefinition, ReferenceDefinition
     from swirl.sdk.reference import Reference
+    from swirl.sdk.stage import After, CounterLike, Stage
     from swirl.sdk.transport import Transport
     from swirl.sdk.wanted import DetectorLike
 
-__all__ = ["After", "CounterLike", "Pipeline"]
+__all__ = ["Pipeline"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-After: TypeAlias = "str | Stage[..., Any] | Iterable[str | Stage[..., Any]]"
-"""One stage or several: decorated functions or their names."""
-
-CounterLike: TypeAlias = "str | Stage[..., Any] | tuple[str | Stage[..., Any], str]"
-"""A stage (what it passed on), or a stage and the name of a counter."""
-
-_API = ("name", "count", "observe", "observe_many", "batch", "timed", "counter")
 
 
 class Pipeline:
@@ -105,11 +94,7 @@ class Pipeline:
         self.verdict = Verdict()
         self._clock: Clock = SystemClock() if clock is None else clock
         self._version = Version(checked_version(version))
-        self._stages: dict[str, StageDefinition] = {}
-        self._ratios: dict[str, RatioDefinition] = {}
-        self._limits: dict[LimitDefinition, None] = {}
-        self._references: dict[str, ReferenceDefinition] = {}
-        self._origins: dict[str, tuple[str, str]] = {}
+        self._written = Written(self.name)
         self._gate = Gate(self.settings.buffer_records, self.settings.labels, redact)
         self._runs = None if every is None else Runs(seconds_between(every))
         self._wire(transport)
@@ -125,14 +110,7 @@ class Pipeline:
             self.settings,
             self._clock,
             self._gate,
-            Definer(
-                self._stages,
-                self._ratios,
-                self._limits,
-                self._references,
-                self._gate,
-                0.0 if self._runs is None else self._runs.seconds,
-            ),
+            Definer(self._written, self._gate, 0.0 if self._runs is None else self._runs.seconds),
             transport,
             self._runs,
         )
@@ -148,7 +126,7 @@ class Pipeline:
         self._wire(None)
 
     def __repr__(self) -> str:
-        return f"<swirl.Pipeline {self.name!r}: {' -> '.join(self._stages) or 'no stages yet'}>"
+        return f"<swirl.Pipeline {self.name!r}: {' -> '.join(self._written.stages) or 'no stages yet'}>"
 
     @property
     def version(self) -> VersionSource:
@@ -263,82 +241,29 @@ class Pipeline:
             '@pipeline.stage(name="classify")',
         )
         origin = (getattr(function, "__module__", ""), getattr(function, "__qualname__", ""))
-        if name in self._stages and not (_interactive() and self._origins[name] == origin):
-            raise DefinitionError(
-                f"pipeline {self.name!r} has a stage {name!r} already; name this one with name=..."
-            )
-        before = self._names(name, after)
-        given = None if baseline is None else baseline.defined(name, self._references)
-        self._stages[name] = StageDefinition(
+        self._written.check_free(name, origin)
+        before = self._written.parents(name, after, self)
+        given = None if baseline is None else baseline.defined(name, self._written.references)
+        stage = StageDefinition(
             name,
             before,
             validates=hooks.valid is not None,
-            predicts=_expected_kind(function, hooks),
+            predicts=expected_kind(function, hooks),
             detectors=wanted_detectors(name, detectors),
         )
-        self._references.pop(name, None)
-        if given is not None:
-            self._references[name] = given
-        self._origins[name] = origin
-        return self._decorated(function, name, before, version, hooks)
-
-    def _decorated(
-        self,
-        function: Callable[..., Any],
-        name: str,
-        before: tuple[str, ...],
-        version: VersionSource | None,
-        hooks: Hooks,
-    ) -> Any:
-        source = self._version if version is None else Version(version)
+        self._written.add_stage(stage, origin, given)
         if self._runs is not None:  # all records are of the run, whatever their event times
             hooks = replace(hooks, at=None)
-        kind = Recorder if self._runs is None else RunRecorder
-        recorder = kind(name, self._gate, source, self._clock.ticks, times=hooks.at is not None)
-        judge = hooks.judge(recorder.complain, method=_is_method(function))
-        recorder.slim = judge
-        recorder.judge = None if hooks.simple else judge
-        off = self.settings.off
-        call = function if off else wrap(function, recorder, hooks, judge, source=not before)
-        metrics = Metrics(recorder, off=off)
-        if not off:
+        recorder = self._recorder(name, version, times=hooks.at is not None)
+        found = decorated(function, self, recorder, hooks, source=not before)
+        if not self.settings.off:
             self._gate.recorders[:] = [r for r in self._gate.recorders if r.stage != name] + [recorder]
-        return _with_api(call, metrics, self)
-
-    def _names(self, name: str, after: After) -> tuple[str, ...]:
-        given = [after] if isinstance(after, str) or callable(after) else list(after)
-        names = tuple(
-            dict.fromkeys(self._known(one, f"after= of stage {name!r}", before=name) for one in given)
-        )
-        for one in names:
-            if one == name or name in self._ancestors(one):
-                raise DefinitionError(
-                    f"stage {name!r} after {one!r} makes a cycle; records flow one way, so leave one out"
-                )
-        return names
-
-    def _ancestors(self, name: str) -> set[str]:
-        found: set[str] = set()
-        waiting = [name]
-        while waiting:
-            for before in self._stages[waiting.pop()].after:
-                if before not in found:
-                    found.add(before)
-                    waiting.append(before)
         return found
 
-    def _known(self, one: object, where: str, before: str = "") -> str:
-        """The name of a stage of this pipeline."""
-        named = getattr(one, "__func__", one)
-        name = named if isinstance(named, str) else getattr(named, "name", None)
-        owner = getattr(named, "pipeline", self)
-        if isinstance(name, str) and owner is self and (name in self._stages or name == before != ""):
-            return name
-        known = ", ".join(map(repr, self._stages)) or "none yet"
-        raise DefinitionError(
-            f"{where} names {name or one!r}, which is no stage of pipeline {self.name!r} "
-            f"(there are: {known}); write the stages in the order in which records flow"
-        )
+    def _recorder(self, stage: str, version: VersionSource | None, *, times: bool) -> Recorder:
+        source = self._version if version is None else Version(version)
+        kind = Recorder if self._runs is None else RunRecorder
+        return kind(stage, self._gate, source, self._clock.ticks, times=times)
 
     def ratio(self, name: str, numerator: CounterLike, *, per: CounterLike) -> None:
         """Watch one counter per another: ``ads.ratio("click rate", (serve, "clicks"), per=serve)``.
@@ -353,25 +278,7 @@ class Pipeline:
         Raises:
             DefinitionError: the name is taken or empty, or a stage or counter cannot be.
         """
-        name = checked_name(name, "ratio", 'pipeline.ratio("click rate", (serve, "clicks"), per=serve)')
-        if name in self._ratios and not _interactive():
-            raise DefinitionError(f"pipeline {self.name!r} has a ratio {name!r} already; choose another name")
-        self._ratios[name] = RatioDefinition(name, self._counter(name, numerator), self._counter(name, per))
-
-    def _counter(self, ratio: str, like: CounterLike) -> tuple[str, str]:
-        stage, counter = like if isinstance(like, tuple) else (like, "out")
-        name = self._known(stage, f"ratio {ratio!r}")
-        if not isinstance(counter, str) or not counter or len(counter) > LONGEST_NAME:
-            raise DefinitionError(
-                f'ratio {ratio!r}: {counter!r} is no name of a counter; write (stage, "clicks")'
-            )
-        wrong = counter not in BUILT_IN_COUNTERS and counter.lower().rstrip("s") in _SINGULARS
-        if wrong:
-            known = ", ".join(sorted(BUILT_IN_COUNTERS))
-            raise DefinitionError(
-                f"ratio {ratio!r}: Swirl counts {known}; {counter!r} is too close to be one of your own"
-            )
-        return name, counter
+        self._written.add_ratio(name, numerator, per, self)
 
     def limit(
         self,
@@ -401,8 +308,8 @@ class Pipeline:
         Raises:
             DefinitionError: there is no such stage or metric, or no limit.
         """
-        name = self._known(stage, f"the limit of {metric!r}")
-        self._limits[wanted_limit(name, metric, label, above, below, seconds)] = None
+        name = self._written.known(stage, self, f"the limit of {metric!r}")
+        self._written.limits[wanted_limit(name, metric, label, above, below, seconds)] = None
 
     def run(self, *, id: object = "", started: object = None) -> Run:  # noqa: A002 - what people call it
         """Bracket one run of a pipeline that runs in batches: ``with nightly.run(): ...``.
@@ -478,45 +385,3 @@ class Pipeline:
             As :meth:`flush`.
         """
         return self._emitter.emit_now()
-
-
-_SINGULARS = frozenset(name.rstrip("s") for name in BUILT_IN_COUNTERS)
-
-
-def _with_api(call: Any, metrics: Metrics, pipeline: Pipeline) -> Any:
-    """The function with what :class:`~swirl.sdk.stage.Stage` promises; only plain ones take attributes."""
-    if not inspect.isfunction(call):
-        inner = call
-        call = _plain(inner)
-    for name in _API:
-        setattr(call, name, getattr(metrics, name))
-    call.pipeline = pipeline
-    return cast("Stage[..., Any]", call)
-
-
-def _plain(inner: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(inner)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return inner(*args, **kwargs)
-
-    return call
-
-
-def _expected_kind(function: Callable[..., Any], hooks: Hooks) -> str:
-    """Label or number, until the first prediction shows it."""
-    if hooks.predicts is False:
-        return ""
-    annotations = getattr(function, "__annotations__", {})
-    is_number = hooks.predicts is True and annotations.get("return") in (float, "float")
-    return "number" if is_number else "label"
-
-
-def _is_method(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    names = list(code.co_varnames[: code.co_argcount]) if code is not None else []
-    return bool(names) and names[0] in ("self", "cls", "mcs")
-
-
-def _interactive() -> bool:
-    """In a notebook or at a prompt a cell is run again, and defines its stages anew."""
-    return not hasattr(sys.modules.get("__main__"), "__file__")

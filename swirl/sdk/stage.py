@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 from swirl.sdk.columns import Columns, Numbers
 from swirl.sdk.note import Note
 from swirl.sdk.wrappers import failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sized
+    from collections.abc import Callable, Iterable, Mapping, Sized
     from types import TracebackType
 
     from swirl.sdk.recorder import Recorder
 
-__all__ = ["CounterOf", "Metrics", "Stage", "TimedBatch"]
+__all__ = ["After", "CounterLike", "CounterOf", "Metrics", "Stage", "TimedBatch"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
+
+After: TypeAlias = "str | Stage[..., Any] | Iterable[str | Stage[..., Any]]"
+"""One stage or several: decorated functions or their names."""
+
+CounterLike: TypeAlias = "str | Stage[..., Any] | tuple[str | Stage[..., Any], str]"
+"""A stage (what it passed on), or a stage and the name of a counter."""
 
 
 class CounterOf(NamedTuple):

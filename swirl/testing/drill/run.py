@@ -195,7 +195,7 @@ class Drill:
 
     @staticmethod
     def _of_process(kind: str, both: list[Made]) -> Fault:
-        stages = list(both[0][0]._stages)  # noqa: SLF001 - the kit reads what it drives
+        stages = list(both[0][0]._written.stages)  # noqa: SLF001 - the kit reads what it drives
         return Fault(kind, stages[0] if len(stages) == 1 else "")
 
     def _befall(self, made: list[Made], past: HarnessState, fault: Fault) -> Finding:

@@ -147,7 +147,7 @@ class Site:
 
     @property
     def _source(self) -> str:
-        return next(iter(self.processes[0].pipeline._stages))  # noqa: SLF001 - the kit reads what it drives
+        return next(iter(self.processes[0].pipeline._written.stages))  # noqa: SLF001 - the kit reads what it drives
 
     # -- faults
 
