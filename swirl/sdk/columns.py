@@ -114,11 +114,11 @@ class Columns:
             return
         times, failed = self._times(host_ms)
         if self._at is not None:
-            sums.saw(times, host_ms)
+            sums.tallies.saw(times, host_ms)
         one = len(times) == 1 or int(times.min()) // 1000 == int(times.max()) // 1000
         times = times[:1] if one else times
         ends = np.full(len(times), self.ticks)
-        for tally, where in sums.groups(ends, times, self.records if one else 1):
+        for tally, where in sums.tallies.groups(ends, times, self.records if one else 1):
             rows = None if one else where
             self._add(sums, tally, self.records if rows is None else len(rows), rows)
             tally.count("hook_errors", failed)
@@ -204,8 +204,8 @@ class Numbers:
 
     def fold(self, sums: Sums, host_ms: int) -> None:
         """Add them to the sums of their stage."""
-        for tally, _ in sums.groups(np.array([self.ticks]), np.array([host_ms])):
-            sums.observe(tally, self.name, self._values)
+        for tally, _ in sums.tallies.groups(np.array([self.ticks]), np.array([host_ms])):
+            sums.own.observe(tally, self.name, self._values)
 
 
 def _is_column(values: Any) -> bool:

@@ -47,7 +47,7 @@ class Cover:
         passed, self._host_ms = max(0, now_ms - self._host_ms), now_ms
         timed = [r for r in recorders if r.times]
         self.event_time = bool(timed) and len(timed) == len(recorders)
-        seen = [r.sums.take_times() for r in timed]
+        seen = [r.sums.tallies.take_times() for r in timed]
         newest = max((high for _, high in seen), default=-1)
         oldest = min((low for low, _ in seen if low >= 0), default=-1)
         if not self.event_time:

@@ -19,7 +19,7 @@ from swirl.sdk.log import Complaints, log
 from swirl.sdk.pace import Pace
 from swirl.sdk.request import Request, next_request
 from swirl.sdk.ring import Ring
-from swirl.sdk.sums import MANY_TALLIES
+from swirl.sdk.tallies import MANY_TALLIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,7 +264,7 @@ class Emitter:
             try:
                 if request is None and time.monotonic() < due:
                     self._fold(self._offset())
-                    if all(len(r.sums) < MANY_TALLIES for r in self.gate.recorders):
+                    if all(len(r.sums.tallies) < MANY_TALLIES for r in self.gate.recorders):
                         continue
                 due = max(due + self.settings.flush_seconds, time.monotonic())
                 self._serve(request)
@@ -330,7 +330,7 @@ class Emitter:
         recorders = list(self.gate.recorders)
         cut = now_ms - now_ms % 1000 if whole_seconds and not any(r.times for r in recorders) else None
         covers = self._cover.advance(now_ms if cut is None else cut, recorders)
-        slices = [piece for recorder in recorders for piece in recorder.sums.take(cut)]
+        slices = [piece for recorder in recorders for piece in recorder.sums.tallies.take(cut)]
         over = self._note_run(covers[0], slices, request)
         self._frame(now_ms, covers, slices, goodbye=goodbye, over=over)
         if over and not goodbye:

@@ -269,10 +269,10 @@ class Recorder:
             sums.add_batch(batch, offset, least_ms)
             if pause is not None:
                 pause()
-        sums.add_counts(marks[0], offset, least_ms)
-        sums.add_observations(marks[1], offset, least_ms)
+        sums.own.add_counts(marks[0], offset, least_ms)
+        sums.own.add_observations(marks[1], offset, least_ms)
         self.heavy = sum(batch.weight for batch in list(self.batches))
-        self.gate.lost += sums.take_lost()
+        self.gate.lost += sums.tallies.take_lost()
         if sums.large and self.judge is None:
             # Predictions are large: from now on they are made small within the call, not kept until the fold.
             self.judge = self.slim
