@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +12,7 @@ from swirl.errors import SnapshotError
 from swirl.frame import Act, Frame
 from swirl.history import History, WindowCounts
 from swirl.incident.life import Incidents
-from swirl.monitor.batch import CALM_RUNS, WARM_UP, budget_of_runs, for_runs, period_of
+from swirl.monitor.batch import period_of, terms_of
 from swirl.monitor.creep import anomaly_of, key_of
 from swirl.monitor.definitions import Definitions
 from swirl.monitor.emitters import Emitters
@@ -94,25 +93,21 @@ class PipelineMonitor:
         Args:
             period_ms: of a pipeline that runs in batches, from one run to the next; 0: it runs all the time.
         """
-        settings, detectors = self._settings, self._detectors
-        self._period_ms, size_ms, self._a_week = period_ms, self.window_ms, settings.false_alarms_a_week
+        self._terms = terms = terms_of(period_ms, self._settings, self._detectors)
         self._retained.windows.clear()
         self._placing: Placing
         if period_ms:
-            detectors, self._a_week = for_runs(detectors), budget_of_runs(self._a_week, period_ms)
-            settings = replace(settings, calm_windows=CALM_RUNS, warm_up_windows=WARM_UP)
-            size_ms, silence_ms = period_ms, round(settings.silence_seconds * 1000)
+            silence_ms = round(terms.settings.silence_seconds * 1000)
             self._placing = Runs(period_ms, silence_ms, self._clock, self._retained.windows)
         else:
-            self._placing = Tumbling(size_ms, self._clock, self._emitters, self._retained.windows)
-        self._history = History(size_ms)
-        table = SeriesTable(settings.series)
-        a_week = (1 - SHARE) * self._a_week
-        self._judge = Judge(detectors, table, a_week, size_ms, settings.warm_up_windows)
+            self._placing = Tumbling(self.window_ms, self._clock, self._emitters, self._retained.windows)
+        self._history = History(terms.window_ms)
+        table, a_week = SeriesTable(terms.settings.series), (1 - SHARE) * terms.a_week
+        warm_up = terms.settings.warm_up_windows
+        self._judge = Judge(terms.detectors, table, a_week, terms.window_ms, warm_up)
         self._baselines = Baselines(table)
         self._models = Models({}, {})
-        self._incident_settings = settings
-        self._incidents = Incidents(self.name, settings, None)
+        self._incidents = Incidents(self.name, terms.settings, None)
 
     # -- what comes in
 
@@ -148,7 +143,7 @@ class PipelineMonitor:
     def _lengths(self) -> tuple[int, int]:
         """Of the last window and of one as usual, milliseconds, where windows differ in length."""
         last = self._retained.last
-        return (last.window_ms, self._placing.usual_ms) if self._period_ms and last else (0, 0)
+        return (last.window_ms, self._placing.usual_ms) if self._terms.period_ms and last else (0, 0)
 
     @property
     def awake(self) -> bool:
@@ -167,11 +162,11 @@ class PipelineMonitor:
     def _redefine(self) -> list[Effect]:
         definition = self._definitions.unite(self._emitters.known.values())
         effects: list[Effect] = []
-        if period_of(definition) != self._period_ms:
+        if period_of(definition) != self._terms.period_ms:
             effects = self._carry_out(self._incidents.leave(self._history, self._lengths()))
             remembered = self._incidents.snapshot()
             self._place(period_of(definition))
-            self._incidents = Incidents(self.name, self._incident_settings, remembered)
+            self._incidents = Incidents(self.name, self._terms.settings, remembered)
         self._history.definition = definition
         self._judge.seating.define(definition)
         self._limits.define(definition)
@@ -229,13 +224,13 @@ class PipelineMonitor:
     def _follow(self, now: WindowCounts, complete: Complete) -> Generator[None, None, list[Effect]]:
         """Hand the anomalies to the incidents and carry out what they decide."""
         self._health.alarms += len(self._judge.alarms)
-        crept = yield from self._baselines.turn(now.start_ms, SHARE * self._a_week)
+        crept = yield from self._baselines.turn(now.start_ms, SHARE * self._terms.a_week)
         usual_ms = self._placing.usual_ms
         creeping = [anomaly_of(creep, now.start_ms, usual_ms) for creep in crept]
         alarms = self._placing.told(self._judge.alarms, complete)
         anomalies = [*alarms, *self._limits.alarms, *creeping]
         loud = self._limits.loud.union(self._judge.loud, map(key_of, self._baselines.loud))
-        lengths = [(complete.length_ms, usual_ms)] if self._period_ms else []
+        lengths = [(complete.length_ms, usual_ms)] if self._terms.period_ms else []
         step = yield from self._incidents.step(now, self._history, anomalies, loud, *lengths)
         return self._carry_out(step)
 
@@ -256,7 +251,7 @@ class PipelineMonitor:
             for kind, points, held in self._judge.learn():
                 self._baselines.learn(kind, points, held)
             yield
-        every = 1 if self._period_ms else _REFRESH_WINDOWS
+        every = 1 if self._terms.period_ms else _REFRESH_WINDOWS
         due = self._windows_closed % every == 0 or self._windows_closed in _EARLY_REFRESHES
         if due and calm:
             self._judge.seating.refresh()
@@ -357,6 +352,6 @@ class PipelineMonitor:
         if "baselines" in data:
             self._baselines.restore(data["baselines"])
         self._models = Models.restored(data)
-        self._incidents = Incidents(self.name, self._incident_settings, data["incidents"])
+        self._incidents = Incidents(self.name, self._terms.settings, data["incidents"])
         self._totals.restore(data["totals"])
         self._health = msgspec.convert(data["health"], Health)
