@@ -27,7 +27,9 @@ def ramp_against_step(residuals: Residuals, series: Series) -> float:
     """Slow against sudden onset, as a ln likelihood ratio in [-4, 4], over the windows around it."""
     span = residuals.span
     index = np.arange(max(span.first - _ONSET, 0), span.stop)
-    z = series.by_window()[index[span.clean[index]]]
+    # What was suspected before the evidence begins, without a gap, may be where it began to grow.
+    sound = span.clean[: span.first].nonzero()[0]
+    z = series.by_window()[index[span.clean[index] | (index > (sound[-1] if len(sound) else -1))]]
     z = np.clip(z[np.isfinite(z)], -40, 40)
     n = len(z)
     if n < 10:
