@@ -239,8 +239,8 @@ when more would come."""
 
 MISSED = """Missed: the first weekend of a series that has one costs an alarm or two, since nothing told
 of it. A holiday costs about one alarm, after which the day is taken for the weekday it is like; what it did
-hardly counts. An edge of the week that is sharper than an hour is blurred: a weekend
-that begins and ends at once goes on to cost four alarms a week."""
+hardly counts. The edges of the week are blurred by its grain of an hour: a weekend
+that begins and ends within two hours goes on to cost four alarms a week."""
 
 
 if __name__ == "__main__":
