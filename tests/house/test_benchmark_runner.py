@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.benchmarks.detection import nab
+from tests.benchmarks.detection import run as detection
 from tests.benchmarks.detection.run import assembled, parts_of
 
 RUNNER = Path(__file__).resolve().parents[1] / "benchmarks" / "run.py"
@@ -69,3 +71,16 @@ def test_a_part_of_the_page_of_detection_is_replaced_and_the_others_stay() -> No
     again = assembled(parts)
     assert again == page.replace("Good", "Better")
     assert again.index("## Budget") < again.index("## NAB")
+
+
+def test_a_part_whose_data_are_missing_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "detection.md"
+    page.write_text(assembled({"nab": "## NAB\n\nGood.\n"}), encoding="utf-8")
+    monkeypatch.setattr(detection, "PAGE", page)
+    monkeypatch.setenv("SWIRL_NAB", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(nab, "_budget", lambda *, quick: f"{quick}")
+    detection.main(["--only", "nab"])
+    assert parts_of(page.read_text(encoding="utf-8")) == {"nab": "## NAB\n\nGood.\n"}
+    assert "keeps what it has of nab" in capsys.readouterr().err
