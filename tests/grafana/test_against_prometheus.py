@@ -39,11 +39,12 @@ TROUBLE = {
 """Lines that are empty while all is well."""
 
 FARTHER = {
-    ("State of each pipeline", "{{pipeline}}"): [("ads", BROKEN, 2.0), ("ads", BUG, 2.0)],
-    ("What the pipeline is told", "verdict"): [("", BROKEN, 2.0), ("", BUG, 2.0)],
+    ("State of each pipeline", "{{pipeline}}"): [("ads", BROKEN, 2.0), ("ads", BUG, 1.0)],
+    ("What the pipeline is told", "verdict"): [("", BROKEN, 2.0), ("", BUG, 1.0)],
     ("Incidents without a judgement", "not judged"): [("", BROKEN, 1.0), ("", BUG, 2.0)],
 }
-"""Lines that are 0 while all is well, and at least so much in an act."""
+"""Lines that are 0 while all is well, and at least so much in an act; a deployment is degraded until the cause is
+sure."""
 
 TIMES = {
     ("Records and rejects", "rejected"): [("ads", BROKEN, 10.0)],
