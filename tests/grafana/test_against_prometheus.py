@@ -43,8 +43,8 @@ FARTHER = {
     ("What the pipeline is told", "verdict"): [("", BROKEN, 2.0), ("", BUG, 1.0)],
     ("Incidents without a judgement", "not judged"): [("", BROKEN, 1.0), ("", BUG, 2.0)],
 }
-"""Lines that are 0 while all is well, and at least so much in an act; a deployment is degraded until the cause is
-sure."""
+"""Lines that are 0 while all is well, and at least so much in an act; until its cause is sure, what a
+deployment does is degraded."""
 
 TIMES = {
     ("Records and rejects", "rejected"): [("ads", BROKEN, 10.0)],
