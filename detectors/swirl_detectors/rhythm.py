@@ -52,9 +52,9 @@ def learn_part(profile: Profile, state: State, columns: Columns, old: int, now: 
         now: the part that begins.
         parts: of a day.
     """
-    known = profile.visits[old % parts, columns] > 0
+    visited = profile.visits[old % parts, columns] > 0
     # What an incident left of a part is its edges: they say less than an earlier day.
-    some = (state.bin_points > 0) & (~known | (3 * state.bin_points >= 2 * state.bin_seen))
+    some = (state.bin_points > 0) & (~visited | (3 * state.bin_points >= 2 * state.bin_seen))
     mean = np.where(some, state.bin_sum / np.maximum(state.bin_points, 1.0), 0.0)
     first = some & (state.bins_known == 0)
     state.origin[first] = mean[first]
@@ -97,7 +97,7 @@ def _learn_day(
     differs = (visits == 1) & (np.abs(freed - before) > _bound(state))
     after = np.where(differs, np.clip(freed, -_LARGEST, _LARGEST), after)
     # What alarms at the same time on days that follow each other is a rhythm.
-    hidden = known & (visits > 0) & ~some & (state.recent_points > 0) & (state.bin_seen > 0)
+    hidden = known & ~some & (state.recent_points > 0) & (state.bin_seen > 0)
     hidden &= state.points > 2 * AGREED * parts * state.bin_seen
     again = hidden & (visits == 1)
     after = np.where(again, np.clip(before + state.recent, -_LARGEST, _LARGEST), after)

@@ -96,17 +96,18 @@ def whiten(kind: Kind, state: State, value: Array, weight: Array, season: Season
     step.any_known = season is not None
     start = (value + 0.5) / (weight + 1) if kind is Kind.RATIO else y
     step.forecast = level = np.where(state.points == 0, start, state.level)
-    moved = None
     if season is None:
         step.day = step.week = step.lift = np.zeros_like(y)
     else:
         step.day, step.week = season.day, season.week
         step.forecast = level + season.lift
-        moved = season.enter(state)
     _variance(kind, state, step)
-    if moved is not None:
-        _carry_over(kind, state, step, moved)
-    _innovate(kind, state, step, None if season is None else season.doubted)
+    if season is not None:
+        _carry_over(kind, state, step, season.enter(state))
+        step.lift = (step.forecast - state.level) / step.deviation
+    _innovate(kind, state, step)
+    if season is not None and season.doubted.any():
+        _doubt(state, step, season.doubted)
     return step
 
 
@@ -146,7 +147,7 @@ def _carry_over(kind: Kind, state: State, step: Step, moved: Array) -> None:
     state.lifts += moved
 
 
-def _innovate(kind: Kind, state: State, step: Step, doubted: Mask | None) -> None:
+def _innovate(kind: Kind, state: State, step: Step) -> None:
     """Fill in residual, forecast of it, innovation and z."""
     step.residual = residual = (step.value - step.forecast) / step.deviation
     lags, covariance = state.lags, state.covariance
@@ -164,8 +165,6 @@ def _innovate(kind: Kind, state: State, step: Step, doubted: Mask | None) -> Non
     scale2 = state.plain_scale2 + trust * (state.scale2 - state.plain_scale2)
     step.error2 = np.maximum(scale2 * unknown, _TINY)
     step.z = step.z_up = step.z_down = _standardised(state, step, innovation)
-    if doubted is not None:
-        _doubt(state, step, doubted)
 
 
 def _standardised(state: State, step: Step, innovation: Array) -> Array:
@@ -181,13 +180,10 @@ def _doubt(state: State, step: Step, doubted: Mask) -> None:
     The first day was watched without a season, and a fault of it may have been taken for one. Where the
     season leaps, the values may as well go on as they were.
     """
-    step.lift = lift = (step.forecast - state.level) / step.deviation
-    if not doubted.any():
-        return
     before = state.lags + state.lifts
-    leaps = np.abs(lift - state.lifts[-1]) > _LEAP
+    leaps = np.abs(step.lift - state.lifts[-1]) > _LEAP
     lately = np.where(leaps, (1 - step.trust) * before[_LATELY], 0.0)
-    without = step.residual + lift - step.trust * _dot(state.coefficients, before) - lately
+    without = step.residual + step.lift - step.trust * _dot(state.coefficients, before) - lately
     other = np.where(doubted, _standardised(state, step, without / step.spread), step.z)
     step.z_up, step.z_down = np.minimum(step.z, other), np.maximum(step.z, other)
     step.z = np.copysign(np.minimum(np.abs(step.z), np.abs(other)), step.z)

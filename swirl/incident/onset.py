@@ -28,8 +28,9 @@ def ramp_against_step(residuals: Residuals, series: Series) -> float:
     span = residuals.span
     index = np.arange(max(span.first - _ONSET, 0), span.stop)
     # What was suspected before the evidence begins, without a gap, may be where it began to grow.
-    sound = span.clean[: span.first].nonzero()[0]
-    z = series.by_window()[index[span.clean[index] | (index > (sound[-1] if len(sound) else -1))]]
+    sound = np.flatnonzero(span.clean[: span.first])
+    suspected = sound[-1] + 1 if len(sound) else 0
+    z = series.by_window()[index[span.clean[index] | (index >= suspected)]]
     z = np.clip(z[np.isfinite(z)], -40, 40)
     n = len(z)
     if n < 10:
