@@ -10,18 +10,17 @@ import numpy as np
 from swirl.detector import Kind, Points, Scores
 from swirl.effect import SeriesKey, State
 from swirl.incident.life import Anomaly
-from swirl.monitor.seating import Seating
 from swirl.monitor.seats import combined
 from swirl.monitor.seen import Judged, as_seen
-from swirl.series import Measured, SeriesTable, is_material
+from swirl.series import Measured, is_material
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from swirl.detector import Detector
     from swirl.frame import Definition
+    from swirl.monitor.seating import Seating
 
 __all__ = ["SKEW", "Judge"]
 
@@ -33,32 +32,19 @@ class Judge:
     """The detectors of one pipeline.
 
     Args:
-        detectors: which detectors judge a kind, in order; what the first one expects is shown.
-        table: which series there are.
-        false_alarms_a_week: the budget of the pipeline.
-        window_ms: length of its windows.
-        warm_up: windows, for detectors that a user names without saying how many.
+        seating: who judges which series; of several detectors, what the first one expects is shown.
 
     Attributes:
+        seating: who judges which series.
         table: which series there are.
-        seating: who judges them.
         alarms: of the window that was judged last.
         loud: series in an incident that were strange in it, too.
     """
 
-    def __init__(
-        self,
-        detectors: Mapping[Kind, Sequence[Detector]],
-        table: SeriesTable,
-        false_alarms_a_week: float,
-        window_ms: int,
-        warm_up: int = 60,
-    ) -> None:
-        self.table = table
-        self.seating = Seating(detectors, table, false_alarms_a_week, window_ms, warm_up)
+    def __init__(self, seating: Seating) -> None:
+        self.seating, self.table = seating, seating.table
         self.alarms: list[Anomaly] = []
         self.loud: set[SeriesKey] = set()
-        self._window_ms = window_ms
         self._last: dict[Kind, Points] = {}
 
     def judge(
@@ -66,7 +52,7 @@ class Judge:
     ) -> Iterator[Judged]:
         """Score a window, kind by kind. Afterwards ``alarms`` and ``loud`` hold what it showed."""
         self.alarms, self.loud, self._last = [], set(), {}
-        arranged = self.table.arrange(measured, start_ms, self._window_ms)
+        arranged = self.table.arrange(measured, start_ms, self.seating.window_ms)
         for kind in arranged:
             self.seating.seat_newcomers(kind)
         self.seating.refresh_if_grown()
@@ -166,7 +152,7 @@ class Judge:
             for seat in self.seating.of(Kind.RATE):
                 expected, sd = nan, nan
                 if row in seat and key.stage not in found:
-                    expected, sd = seat.forecast(row, start_ms, self._window_ms)
+                    expected, sd = seat.forecast(row, start_ms, self.seating.window_ms)
                 if isfinite(expected) and isfinite(sd):
                     found[key.stage] = expected, sd
         return found

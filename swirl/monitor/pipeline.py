@@ -23,6 +23,7 @@ from swirl.monitor.packable import builtins
 from swirl.monitor.report import Columns, counted, told
 from swirl.monitor.retained import Retained
 from swirl.monitor.runs import Runs
+from swirl.monitor.seating import Seating
 from swirl.monitor.totals import RunningTotals
 from swirl.monitor.tumbling import Tumbling
 from swirl.series import SeriesTable, measure
@@ -104,7 +105,7 @@ class PipelineMonitor:
         self._history = History(terms.window_ms)
         table, a_week = SeriesTable(terms.settings.series), (1 - SHARE) * terms.a_week
         warm_up = terms.settings.warm_up_windows
-        self._judge = Judge(terms.detectors, table, a_week, terms.window_ms, warm_up)
+        self._judge = Judge(Seating(terms.detectors, table, a_week, terms.window_ms, warm_up))
         self._baselines = Baselines(table)
         self._models = Models({}, {})
         self._incidents = Incidents(self.name, terms.settings, None)

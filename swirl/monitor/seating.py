@@ -34,6 +34,8 @@ class Seating:
         warm_up: windows, for detectors that a user names without saying how many.
 
     Attributes:
+        table: which series there are.
+        window_ms: length of the windows.
         given: the baselines that came with the definition.
         held: series that are in an incident.
     """
@@ -44,13 +46,13 @@ class Seating:
         table: SeriesTable,
         false_alarms_a_week: float,
         window_ms: int,
-        warm_up: int,
+        warm_up: int = 60,
     ) -> None:
         self.given = Given()
         self.held: set[SeriesKey] = set()
         self._choice = Choice(detectors, warm_up)
-        self._table = table
-        self._a_week, self._window_ms = false_alarms_a_week, window_ms
+        self.table, self.window_ms = table, window_ms
+        self._a_week = false_alarms_a_week
         self._seats: dict[Kind, list[Seat]] = {kind: [] for kind in Kind}
         self._seated: dict[Kind, int] = dict.fromkeys(Kind, 0)
         self._refreshed_at = 0
@@ -73,19 +75,19 @@ class Seating:
             for kind, seated in self._seated.items():
                 for row in range(seated):
                     # Who is in an incident is judged to its end by those who know what was normal.
-                    if self._table.keys[kind][row] in self.held:
-                        self._postponed.add(self._table.keys[kind][row])
+                    if self.table.keys[kind][row] in self.held:
+                        self._postponed.add(self.table.keys[kind][row])
                     else:
                         self._seat(kind, row)
                 self._seats[kind] = self.of(kind)
         for key in self.given:
-            if key in self._table and self._table.row(key) < self._seated[self._table.kind(key)]:
+            if key in self.table and self.table.row(key) < self._seated[self.table.kind(key)]:
                 self._refer(key)
 
     def seat_newcomers(self, kind: Kind) -> None:
         """Give the series that the table has got since to the detectors that shall judge them."""
-        for row in range(self._seated[kind], len(self._table.keys[kind])):
-            key = self._table.keys[kind][row]
+        for row in range(self._seated[kind], len(self.table.keys[kind])):
+            key = self.table.keys[kind][row]
             self._seat(kind, row)
             self._seated[kind] = row + 1
             if key in self.given:
@@ -93,7 +95,7 @@ class Seating:
 
     def _seat(self, kind: Kind, row: int) -> None:
         """Give a series to the detectors that shall judge it, and to no others."""
-        key = self._table.keys[kind][row]
+        key = self.table.keys[kind][row]
         wanted = self._choice.of(key.stage, key.metric, kind)
         seats = self._seats[kind]
         for detector in wanted:
@@ -110,7 +112,7 @@ class Seating:
 
     def _renew(self, seat: Seat) -> None:
         """Tell a bank that has begun anew what the one before it was told."""
-        keys = self._table.keys[seat.kind]
+        keys = self.table.keys[seat.kind]
         for row in seat.rows:
             if (sample := self.given.sample(keys[row])) is not None:
                 seat.refer(row, sample)
@@ -137,16 +139,16 @@ class Seating:
         """Hand the baseline of a series over, once."""
         if self.given.is_due(key):
             self._learn_again(key)
-            sample, row = self.given.hand_over(key), self._table.row(key)
-            for seat in self._seats[self._table.kind(key)]:
+            sample, row = self.given.hand_over(key), self.table.row(key)
+            for seat in self._seats[self.table.kind(key)]:
                 if row in seat:
                     seat.refer(row, sample)
 
     def _learn_again(self, key: SeriesKey) -> None:
         """Let the baseline go that a series was handed, if it was."""
-        if self.given.take_back(key) and key in self._table:
-            row = self._table.row(key)
-            for seat in self._seats[self._table.kind(key)]:
+        if self.given.take_back(key) and key in self.table:
+            row = self.table.row(key)
+            for seat in self._seats[self.table.kind(key)]:
                 seat.release([row], adopt=True)
                 seat.hold([row] if key in self.held else [])
 
@@ -154,7 +156,7 @@ class Seating:
 
     def hold(self, keys: Iterable[SeriesKey]) -> None:
         """The series are in an incident."""
-        fresh = {key for key in keys if key in self._table} - self.held
+        fresh = {key for key in keys if key in self.table} - self.held
         self.held |= fresh
         for seat, rows in self._rows(fresh):
             seat.hold(rows)
@@ -166,14 +168,14 @@ class Seating:
         for seat, rows in self._rows(over):
             seat.release(rows, adopt=adopt, chance=chance)
         for key in sorted(over & self._postponed):
-            self._seat(self._table.kind(key), self._table.row(key))
+            self._seat(self.table.kind(key), self.table.row(key))
         self._postponed -= over
         if adopt:
             self.given.outlive(over)
 
     def _rows(self, keys: set[SeriesKey]) -> Iterator[tuple[Seat, list[int]]]:
         for kind, seats in self._seats.items():
-            rows = [self._table.row(key) for key in sorted(keys) if self._table.kind(key) is kind]
+            rows = [self.table.row(key) for key in sorted(keys) if self.table.kind(key) is kind]
             for seat in seats if rows else ():
                 yield seat, rows
 
@@ -181,14 +183,14 @@ class Seating:
 
     def refresh_if_grown(self) -> None:
         """Share the budget anew where there are clearly more series than last time."""
-        if self._refreshed_at == 0 or len(self._table) > 1.2 * self._refreshed_at:
+        if self._refreshed_at == 0 or len(self.table) > 1.2 * self._refreshed_at:
             self.refresh()
 
     def refresh(self) -> None:
         """Set all thresholds anew. All that may raise an alarm shares the pipeline's budget evenly."""
-        self._refreshed_at = max(len(self._table), 1)
+        self._refreshed_at = max(len(self.table), 1)
         seats = [seat for seat in chain.from_iterable(self._seats.values()) if seat.size]
-        self._share = alarms_per_window(self._a_week, sum(seat.size for seat in seats), self._window_ms)
+        self._share = alarms_per_window(self._a_week, sum(seat.size for seat in seats), self.window_ms)
         for seat in seats:
             seat.refresh(self._share)
 
@@ -226,8 +228,8 @@ class Seating:
             self._choice.define(definition)
             self.given.define(definition)
         self.given.restore(data)
-        self._seated = {Kind(kind): min(n, len(self._table.keys[Kind(kind)])) for kind, n in data["seated"]}
-        self.held = {key for held in data["held"] if (key := SeriesKey(*held)) in self._table}
+        self._seated = {Kind(kind): min(n, len(self.table.keys[Kind(kind)])) for kind, n in data["seated"]}
+        self.held = {key for held in data["held"] if (key := SeriesKey(*held)) in self.table}
         for name, seats in data["seats"]:
             self._restore_seats(Kind(name), seats)
         self._postponed = {SeriesKey(*key) for key in data["postponed"]} & self.held
@@ -244,12 +246,12 @@ class Seating:
                 waiting.remove(found)
                 seat = Seat(found, kind, self._renew, state)
                 for row in seat.rows:
-                    if row >= len(self._table.keys[kind]):
+                    if row >= len(self.table.keys[kind]):
                         seat.dismiss(row)
                 self._seats[kind].append(seat)
         if len(self._seats[kind]) < len(saved) or waiting:
             for row in range(self._seated[kind]):
-                if self._table.keys[kind][row] not in self.held:
+                if self.table.keys[kind][row] not in self.held:
                     self._seat(kind, row)
 
 

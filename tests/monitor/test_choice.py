@@ -16,6 +16,7 @@ from swirl.frame import Definition, DetectorDefinition, ReferenceDefinition, Sta
 from swirl.monitor import default_detectors
 from swirl.monitor.choice import Choice
 from swirl.monitor.judge import Judge
+from swirl.monitor.seating import Seating
 from swirl.monitor.seats import combined, select
 from swirl.scalar import Point, SeriesBank
 from swirl.series import Measured, SeriesTable
@@ -95,7 +96,7 @@ def test_a_detector_that_nobody_has_is_named_and_the_defaults_judge() -> None:
 
 
 def judge(definition: Definition | None = None) -> Judge:
-    found = Judge(DEFAULTS, SeriesTable(10), 10.0, 60_000)
+    found = Judge(Seating(DEFAULTS, SeriesTable(10), 10.0, 60_000))
     if definition is not None:
         found.seating.define(definition)
     return found
@@ -203,11 +204,11 @@ def test_the_contrast_of_versions_has_a_detector_that_knows_its_law() -> None:
 
 def test_two_configurations_of_one_detector_find_their_own_states_after_a_restart() -> None:
     up = wants(DetectorDefinition("change", {"sides": "up"}))
-    found = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    found = Judge(Seating(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000))
     found.seating.define(up)
     for number in range(80):
         window(found, number, 5.0 + 0.01 * (number % 7), 7.0 + 0.01 * (number % 5))
-    again = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    again = Judge(Seating(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000))
     again.restore(found.snapshot(), up)
     assert window(again, 80, 5.3, 7.2) == window(found, 80, 5.3, 7.2)
     assert again.snapshot() == found.snapshot()
@@ -217,19 +218,19 @@ def test_fewer_series_after_a_restart_are_judged_on() -> None:
     found = judge()
     for number in range(10):
         window(found, number, 5.0, 7.0, 9.0)
-    fewer = Judge(DEFAULTS, SeriesTable(2), 10.0, 60_000)
+    fewer = Judge(Seating(DEFAULTS, SeriesTable(2), 10.0, 60_000))
     fewer.restore(found.snapshot())
     assert set(window(fewer, 10, 5.0, 7.0, 9.0)) == {TIME, SeriesKey("other", "latency_p95")}
 
 
 def test_a_series_in_an_incident_keeps_its_detectors_until_the_incident_is_over() -> None:
-    found = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    found = Judge(Seating(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000))
     rng = np.random.default_rng(0)
     for number in range(200):
         window(found, number, float(np.exp(rng.normal(0, 0.1))), 7.0)
     found.seating.hold([TIME])
     found.seating.define(wants(DetectorDefinition("level")))
-    again = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000)
+    again = Judge(Seating(default_detectors(MonitorSettings()), SeriesTable(10), 10.0, 60_000))
     again.restore(found.snapshot(), wants(DetectorDefinition("level")))
     for one in (found, again):
         for number in range(200, 210):
@@ -310,7 +311,7 @@ class ReferredDetector(HighestDetector):
 
 def test_a_reference_is_handed_over_once_and_what_was_learnt_from_it_goes_with_it() -> None:
     key = SeriesKey("check", "drift", "colour")
-    found = Judge({Kind.DISTRIBUTION: (ReferredDetector(),)}, SeriesTable(10), 10.0, 60_000)
+    found = Judge(Seating({Kind.DISTRIBUTION: (ReferredDetector(),)}, SeriesTable(10), 10.0, 60_000))
     given = ReferenceDefinition("check", {"feature:colour": {"red": 5}})
     other = ReferenceDefinition("check", {"feature:colour": {"blue": 5}})
     Referred.told.clear()

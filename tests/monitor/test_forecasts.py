@@ -9,6 +9,7 @@ from swirl.effect import SeriesKey
 from swirl.frame import Definition, StageDefinition
 from swirl.monitor import default_detectors
 from swirl.monitor.judge import Judge
+from swirl.monitor.seating import Seating
 from swirl.series import Measured, SeriesTable
 from swirl.settings import MonitorSettings
 from swirl_detectors.season import DAY_MS
@@ -22,7 +23,7 @@ def rate(window: int) -> float:
 
 
 def test_a_source_is_forecast_by_the_time_of_day_and_asking_changes_nothing() -> None:
-    judge = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 1.0, QUARTER)
+    judge = Judge(Seating(default_detectors(MonitorSettings()), SeriesTable(10), 1.0, QUARTER))
     judge.seating.define(Definition((StageDefinition("ingest"),)))
     rng = np.random.default_rng(0)
     for window in range(9 * 96):

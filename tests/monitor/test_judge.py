@@ -12,6 +12,7 @@ from swirl.detector import Kind, Points, Rows, Scores
 from swirl.effect import SeriesKey, State
 from swirl.monitor import default_detectors
 from swirl.monitor.judge import Judge
+from swirl.monitor.seating import Seating
 from swirl.monitor.seen import Judged
 from swirl.series import Measured, SeriesTable
 from swirl.settings import MonitorSettings
@@ -79,7 +80,7 @@ def banks() -> list[Limits]:
 @pytest.fixture
 def judge(banks: list[Limits]) -> Judge:
     first, second, third = (FixedLimits(bank) for bank in banks)
-    return Judge({Kind.RATE: (first, second), Kind.RATIO: (third,)}, SeriesTable(10), 3.0, 60_000)
+    return Judge(Seating({Kind.RATE: (first, second), Kind.RATIO: (third,)}, SeriesTable(10), 3.0, 60_000))
 
 
 def test_two_detectors_of_one_series_share_the_budget_with_all_others(
@@ -104,10 +105,12 @@ def test_a_series_that_finds_no_place_any_more_is_not_held_after_a_restart(judge
     judged(judge, 100.0)
     judge.seating.hold([RATE, RATIO])
     fewer = Judge(
-        {Kind.RATE: (FixedLimits(Limits(0, 1)),) * 2, Kind.RATIO: (FixedLimits(Limits(0, 1)),)},
-        SeriesTable(1),
-        3.0,
-        60_000,
+        Seating(
+            {Kind.RATE: (FixedLimits(Limits(0, 1)),) * 2, Kind.RATIO: (FixedLimits(Limits(0, 1)),)},
+            SeriesTable(1),
+            3.0,
+            60_000,
+        )
     )
     fewer.restore(judge.snapshot())
     assert fewer.seating.held == {RATE}
@@ -123,7 +126,7 @@ def test_a_series_that_is_judged_as_a_ratio_to_another_is_shown_in_its_own_unit_
     None
 ):
     slowest = SeriesKey("a", "latency_p95")
-    judge = Judge(default_detectors(MonitorSettings()), SeriesTable(10), 1000.0, 60_000)
+    judge = Judge(Seating(default_detectors(MonitorSettings()), SeriesTable(10), 1000.0, 60_000))
     for number in range(200):
         tail = 1.3 if number < 150 else 3.0
         measured = [Measured(slowest, Kind.POSITIVE, tail + 0.001 * (number % 5), scale=1e-6)]
